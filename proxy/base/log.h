@@ -18,6 +18,8 @@ enum log_level {
 };
 
 const char *log_level_text(enum log_level level);
+/* -1 when the name is unknown. */
+int log_level_from_text(const char *text);
 
 /* Where finished lines (no newline) go; default writes to standard error. Never blocks. */
 typedef void log_emitter(void *context, enum log_level level, const char *line);
@@ -28,6 +30,7 @@ void log_set_level(enum log_level level);
 void log_set_role(const char *role, int index);
 /* What we are doing and for whom; "" clears. Copied. */
 void log_set_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
+const char *log_get_context(void);
 
 void log_alarm(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
