@@ -24,6 +24,10 @@ struct sandbox_options {
 	 * and removed. Everything else in the file system is out of reach where the kernel has Landlock. */
 	const char *const *directories;
 	size_t directory_count;
+	/* Directories opened before: the same for what lies below them. Under SANDBOX_PROXY these (the spool directory) are the only way
+	 * to open or remove a file: openat and unlinkat with one of these descriptors, nothing else. */
+	const int *directory_descriptors;
+	size_t directory_descriptor_count;
 	/* Files that may be read but not written (libunbound's anchor, a log device): same rules. */
 	const char *const *readable;
 	size_t readable_count;
