@@ -51,7 +51,8 @@
 	X(GAUGE_BACKEND_CONNECTIONS, "backend_connections_open", "connections to backends open") \
 	X(GAUGE_BACKEND_WAITING, "backend_waiting", "deliveries waiting for a backend connection") \
 	X(GAUGE_JOURNAL_QUEUED, "journal_queued_bytes", "bytes of records waiting for the journal") \
-	X(GAUGE_DNS_PENDING, "dns_pending", "DNS questions under way")
+	X(GAUGE_DNS_PENDING, "dns_pending", "DNS questions under way") \
+	X(GAUGE_LEDGER_ENTRIES, "ledger_entries", "outcomes remembered in the ledger (set by deliver)")
 
 enum shared_counter {
 #define X(name, text, description) name,
