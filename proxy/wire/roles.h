@@ -46,6 +46,9 @@ int role_from_name(const char *name);
 	X(CONTROL_LOG_FILE, 7) \
 	/* journal: an encoded struct record made by the master (in-flight messages of a dead process) */ \
 	X(CONTROL_RECORD, 8) \
+	/* u32 generation; descriptor: configuration text. A reload has succeeded and this process stays: journal and deliver (deliver only when \
+	 * its Maildirs are the same in number and place; otherwise a new deliver is started for the new generation) */ \
+	X(CONTROL_CONFIGURATION, 9) \
 	/* child -> master: string sandbox description, e.g. "seccomp,chroot,user" */ \
 	X(CONTROL_READY, 32) \
 	/* child -> master: u8 level, string line: for children that have no journal (journal itself, deliver) */ \
