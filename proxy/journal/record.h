@@ -50,7 +50,10 @@ enum record_event_kind {
 const char *record_event_text(enum record_event_kind kind);
 
 #define RECORD_STORY_MAX (256u << 10) /* bytes of story kept; then one "story cut" event and no more */
-#define RECORD_RECIPIENTS_MAX 1000 /* recipients kept by name */
+#define RECORD_EVENT_TEXT_MAX (8u << 10) /* bytes of one event's text; longer ones end in "..." */
+#define RECORD_RECIPIENTS_MAX 1000 /* recipients kept by name; more are only counted */
+/* First byte of an encoded record. A later version only adds fields at the end, which an older reader skips. */
+#define RECORD_FORMAT_VERSION 1
 
 struct record_recipient {
 	char *address;
@@ -73,6 +76,7 @@ struct record {
 	char *sender; /* NULL = no MAIL */
 	struct record_recipient *recipients;
 	size_t recipient_count;
+	uint32_t recipients_unnamed; /* beyond RECORD_RECIPIENTS_MAX */
 	uint64_t size_bytes;
 	char *message_id; /* or NULL */
 	char *facts; /* "spf=pass dkim=pass", or NULL */
@@ -81,6 +85,7 @@ struct record {
 	char *reply; /* our final reply, one line, or NULL */
 	char *reason; /* why, in words, or NULL */
 	struct buffer story; /* private encoding, see record_event and record_story_next */
+	bool story_cut; /* private: the bound was reached; not sent */
 };
 
 void record_clear(struct record *record);
@@ -94,9 +99,14 @@ void record_event(struct record *record, const struct clock *clock, enum record_
 bool record_story_next(struct span story, size_t *offset, int64_t *at_us, enum record_event_kind *kind, struct span *text);
 
 void record_encode(const struct record *record, bool with_story, struct buffer *payload);
-/* False when malformed; the record is then cleared. */
+/* Takes over `record` (cleared or zeroed before). False when malformed; the record is then cleared. */
 bool record_decode(struct frame_reader *payload, struct record *record);
-/* The log line (design section 10), without newline. */
+/* Recipients to name in lists: those accepted at RCPT if there are any, else all of them. */
+size_t record_named_recipients(const struct record *record, const struct record_recipient **named, size_t limit);
+/* The log line (design section 10), without newline. `reply` is the reply that decided: the backend's when there was one, else
+ * ours; `answer` is ours when the backend's was not simply passed on as success; `refused` are recipients refused at RCPT while
+ * others were accepted. Keys without a value are left out; at most RECORD_LINE_RECIPIENTS addresses, then to_count tells all. */
+#define RECORD_LINE_RECIPIENTS 20
 void record_format_line(const struct record *record, enum log_format format, struct buffer *out);
 
 #endif
