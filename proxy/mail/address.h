@@ -10,10 +10,10 @@
 #define ADDRESS_DOMAIN_MAX 255
 #define ADDRESS_PATH_MAX 256 /* with angle brackets */
 
-/* One row: enum, enhanced status code, words for the reply. */
+/* One row: enum, enhanced status code, words for the reply. 5.1.3 speaks of a recipient: for a sender it becomes 5.1.7 (RFC 3463 3.2). */
 #define ADDRESS_ERRORS(X) \
 	X(ADDRESS_OK, "", "ok") \
-	X(ADDRESS_NO_BRACKETS, "5.1.7", "address must be in angle brackets") \
+	X(ADDRESS_NO_BRACKETS, "5.1.3", "address must be in angle brackets") \
 	X(ADDRESS_EMPTY, "5.1.3", "empty address") \
 	X(ADDRESS_TOO_LONG, "5.1.3", "address too long") \
 	X(ADDRESS_LOCAL_PART_TOO_LONG, "5.1.3", "local part too long") \
@@ -62,5 +62,8 @@ char *address_to_string(const struct address *address);
 bool domain_is_valid(struct span domain, bool utf8_allowed, bool underscore);
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]" or a general literal "[tag:content]" (RFC 5321 4.1.3). */
 bool address_literal_is_valid(struct span literal);
+/* Well-formed UTF-8 (RFC 3629) without the controls U+0080..U+009F; ASCII bytes are not judged. */
+bool utf8_is_valid(struct span text);
+bool utf8_is_ascii(struct span text);
 
 #endif

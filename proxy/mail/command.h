@@ -35,10 +35,11 @@ struct command {
 /* `line` has no line end. Unknown verbs give COMMAND_UNKNOWN. Never fails. */
 struct command command_parse(struct span line);
 /* True when the line smells of HTTP or of another protocol spoken by mistake or on purpose
- * ("GET / HTTP/1.1", "POST ...", "CONNECT ...", a TLS record, "Host: ..."): the session ends. */
+ * ("GET / HTTP/1.1", "POST ...", "CONNECT ...", a TLS record, "Host: ..." and any other header field): the session ends. */
 bool command_is_foreign_protocol(struct span line);
 
-/* A failed parse of an argument: what to answer. */
+/* A failed parse of an argument: what to answer. Bad address syntax: 501 5.1.7 (sender), 5.1.3 (recipient); non-ASCII without SMTPUTF8:
+ * 553 5.6.7; bad, doubled or malformed parameter: 501 5.5.4; one not offered: 555 5.5.4; SIZE beyond 64 bits: 552 5.3.4. */
 struct command_error {
 	int code; /* 501, 503, 504, 552, 553, 555 */
 	const char *enhanced;
@@ -51,7 +52,7 @@ struct mail_arguments {
 	bool smtputf8;
 	bool size_declared;
 	uint64_t size;
-	char *ret; /* or NULL */
+	char *ret; /* "FULL" or "HDRS" however written, or NULL */
 	char *envelope_id; /* or NULL, checked xtext, at most 100 characters (RFC 3461 4.4) */
 };
 /* Which parameters are offered; one that is not is 555 5.5.4. */
@@ -69,7 +70,7 @@ void mail_arguments_clear(struct mail_arguments *arguments);
 struct rcpt_arguments {
 	struct address recipient; /* domain "" = bare postmaster */
 	unsigned notify; /* NOTIFY_* */
-	char *original_recipient; /* or NULL, "type;xtext", checked, at most 500 characters */
+	char *original_recipient; /* or NULL, "type;xtext", checked, at most 500 characters; raw UTF-8 only for type utf-8 with SMTPUTF8 (RFC 6533) */
 };
 /* smtputf8: the transaction has it, so non-ASCII addresses may come. */
 bool command_parse_rcpt(struct span argument, const struct command_offer *offer, bool smtputf8, struct rcpt_arguments *out, struct command_error *error);
@@ -77,7 +78,8 @@ void rcpt_arguments_clear(struct rcpt_arguments *arguments);
 
 /* Argument of BDAT: size [LAST]. False: 501. */
 bool command_parse_bdat(struct span argument, uint64_t *size, bool *last);
-/* Argument of EHLO/HELO: a domain or an address literal. RFC 5321 4.1.4: not refused for being wrong in DNS; syntax only. */
+/* Argument of EHLO/HELO: a domain (underscores and a dot at the end are let pass) or an address literal.
+ * RFC 5321 4.1.4: not refused for being wrong in DNS; syntax only. */
 bool command_parse_hello(struct span argument, bool utf8_allowed);
 
 #endif
