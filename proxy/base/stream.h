@@ -43,7 +43,8 @@ struct stream_callbacks {
 	void (*on_closed)(void *context, enum stream_close_reason reason, int error);
 };
 
-/* Takes the connected non-blocking descriptor. Reading starts at once. */
+/* Takes the connected descriptor. Reading starts at once. `callbacks` must outlive the stream. Callbacks come only
+ * out of the event loop, never from inside a call of this interface. */
 struct stream *stream_new(struct event_base *base, int descriptor, const struct stream_callbacks *callbacks, void *context);
 /* Starts a TCP or Unix connection; on_connected or on_closed follows, never from inside this call.
  * Returns NULL with errno set when no socket could be made. */
@@ -51,7 +52,8 @@ struct stream *stream_connect(struct event_base *base, const struct sockaddr *to
     const struct stream_callbacks *callbacks, void *context);
 /* Closes the descriptor without further ado. Unsent bytes are lost. */
 void stream_free(struct stream **stream);
-/* Sends what is queued, then closes in the background (bounded by 10 s) and frees. No callbacks any more. */
+/* Sends what is queued, then closes in the background (bounded by 10 s) and frees. No callbacks any more. What the peer still
+ * sends is read and dropped for a moment: closing with unread bytes would reset the connection under our last reply. */
 void stream_close_after_flush(struct stream **stream);
 
 void stream_write(struct stream *stream, const void *bytes, size_t length);
@@ -73,9 +75,14 @@ bool stream_peer_closed(const struct stream *stream);
 /* Idle timeout: STREAM_TIMEOUT when neither read nor write moved bytes for so long (while not paused, or while output
  * waits). 0: none. Setting restarts it. */
 void stream_set_timeout(struct stream *stream, int64_t timeout_ms);
-/* Bytes read that the owner has not taken yet; dropped (for STARTTLS, later). */
+/* Bytes read that the owner has not taken yet; dropped (for STARTTLS, later). Returns how many. Inside on_bytes all
+ * bytes of that call are dropped and counted, whatever it returns. */
 size_t stream_drop_input(struct stream *stream);
 uint64_t stream_bytes_read(const struct stream *stream);
 int stream_descriptor(const struct stream *stream);
+
+/* The scratch buffer of this process, for code that reads a descriptor in one event callback and leaves nothing behind in it. */
+#define STREAM_SCRATCH_SIZE (64u << 10)
+char *stream_scratch(void);
 
 #endif

@@ -32,14 +32,16 @@ struct child_setup {
 		int descriptor;
 	} peers[256];
 	unsigned peer_count;
+	int log_file; /* a CONTROL_LOG_FILE that came before START; -1 = none */
 };
 
-/* Reads CONTROL_SETUP .. CONTROL_START from descriptor 3, blocking. fatal() on anything unexpected. */
+/* Reads CONTROL_SETUP .. CONTROL_START from descriptor 3, blocking, and enters this process (id and generation) in its
+ * shared page. fatal() on anything unexpected. */
 void child_receive_setup(struct child_setup *setup);
 
 struct child;
 struct child_callbacks {
-	void (*on_drain)(void *context); /* finish and leave; also called once when the master is gone */
+	void (*on_drain)(void *context); /* finish and leave: on order or because the master is gone; called once at most */
 	void (*on_peer)(void *context, enum role role, unsigned slot, uint32_t generation, int descriptor); /* takes descriptor */
 	void (*on_log_file)(void *context, int descriptor); /* may be NULL */
 	void (*on_record)(void *context, struct frame_reader *record); /* may be NULL; must consume it */
@@ -51,6 +53,7 @@ void child_ready(struct child *child, const char *sandbox_description);
 /* Sends a log line to the master (who prints it). Usable as log_emitter with the child as context. */
 void child_log_line(void *child, enum log_level level, const char *line);
 bool child_master_gone(const struct child *child);
+/* Gives what is still queued for the master a tenth of a second to leave. */
 void child_free(struct child **child);
 
 #endif

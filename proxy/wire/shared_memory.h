@@ -96,6 +96,7 @@ struct shared_address {
 
 struct shared_page {
 	_Atomic uint32_t process_id; /* 0 = no process */
+	_Atomic uint32_t role; /* enum role */
 	_Atomic uint32_t generation;
 	_Atomic uint64_t counters[COUNTER_COUNT];
 	_Atomic uint64_t gauges[GAUGE_COUNT];
