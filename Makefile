@@ -48,8 +48,69 @@ $(BUILD)/unit/%: tests/unit/%.c $$(call floor_libraries,$$(call floors_up_to,$$(
 unit: $(if $(T),$(BUILD)/unit/$(T),$(UNIT_PROGRAMS))
 	@set -e; for program in $^; do $$program; done
 
+# --- running it ---
+
+DEBIAN_BUILD := gcc make pkg-config libevent-dev libunbound-dev libyaml-dev libsqlite3-dev libseccomp-dev zlib1g-dev libssl-dev dns-root-data
+DEBIAN_RUN := swaks
+DEBIAN_CHECK := check python3 python3-pytest python3-yaml clang clang-tidy libclang-rt-14-dev cppcheck nsd dovecot-core dovecot-lmtpd ca-certificates
+
+# What building and running need.
+deps:
+	@tests/install-packages $(DEBIAN_BUILD) $(DEBIAN_RUN)
+
+# Builds and starts the gateway in the foreground with the demonstration configuration: SMTP on 127.0.0.1:2525. Ctrl-C ends it.
+run: deps
+	@$(MAKE) --no-print-directory all
+	@$(BUILD)/postern run -c conf/demo.yaml --hints
+
+# --- checking it ---
+
+# The servers the tests talk to. None is started or enabled as a service; those that conflict with each other are unpacked below build/peers.
+check-deps: deps
+	@tests/install-packages $(DEBIAN_CHECK)
+	@tests/scenarios/peers/unpack-postfix $(BUILD)/peers
+
+check: check-deps
+	@$(MAKE) --no-print-directory check-built
+
+check-built: all
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory scenarios conformance
+
+lint:
+	@tests/lint/floors $(FLOORS)
+	@tests/lint/static
+
+PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
+# make scenarios S=test_a_simple.py: one file of them.
+scenarios: all
+	@POSTERN=$(abspath $(BUILD)/postern) POSTERN_PEERS=$(abspath $(BUILD)/peers) $(PYTEST) tests/scenarios/$(S)
+
+conformance: all
+	@POSTERN=$(abspath $(BUILD)/postern) $(PYTEST) tests/conformance
+
+# The whole suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own.
+sanitize:
+	@$(MAKE) --no-print-directory BUILD=build/sanitize OPTIMISE="-O1 -g" CFLAGS+=-U_FORTIFY_SOURCE \
+		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" all unit scenarios conformance
+
+# --- fuzzing: tests/fuzz/fuzz_NAME.c, FUZZ_SECONDS each. make fuzz F=address: one. ---
+
+FUZZ_SECONDS ?= 60
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_NAMES := $(if $(F),$(F),$(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SOURCES)))
+FUZZ_FLOORS := $(filter-out front master cli,$(FLOORS))
+fuzz:
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang OPTIMISE="-O1 -g" SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
+		$(foreach name,$(FUZZ_NAMES),build/fuzz/fuzz_$(name))
+	@for name in $(FUZZ_NAMES); do tests/fuzz/run $$name $(FUZZ_SECONDS) || exit 1; done
+
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(call floor_libraries,$(FUZZ_FLOORS))
+	$(CC) $(CPPFLAGS) $(filter-out -Wmissing-prototypes,$(CFLAGS)) -fsanitize=fuzzer -MMD -MP -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit clean
+.PHONY: all unit deps run check-deps check check-built lint scenarios conformance sanitize fuzz clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
