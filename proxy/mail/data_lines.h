@@ -33,19 +33,20 @@ const char *data_lines_fault_enhanced(enum data_lines_fault fault);
 struct data_lines {
 	enum data_lines_mode mode;
 	bool normalise; /* bare CR, bare LF -> CR LF; NUL dropped; they are then not faults, only counted */
-	uint64_t line_limit; /* bytes in a line without its end */
+	uint64_t line_limit; /* bytes in a line without its end (and without a stuffed dot) */
 	/* results so far */
 	enum data_lines_fault fault;
-	uint64_t fault_line; /* line number of the fault, from 1 */
+	uint64_t fault_line; /* line number of the fault, from 1, as the client sent them (a removed "From " line counts) */
 	uint64_t normalised; /* bytes changed by normalising */
 	bool eight_bit; /* a byte over 127 was seen */
 	bool starts_with_dot; /* some line begins with '.', so sending needs stuffing */
 	bool mbox_line_removed; /* a leading "From " line was dropped */
 	/* private */
-	uint64_t line, column;
 	int state;
-	char held[8];
-	size_t held_length;
+	uint64_t line; /* number of the current line, from 1 */
+	uint64_t column; /* bytes of it so far */
+	size_t matched; /* first line: bytes of "From " held back */
+	bool skipping; /* inside the "From " line */
 };
 
 void data_lines_init(struct data_lines *lines, enum data_lines_mode mode, bool normalise, uint64_t line_limit);
@@ -58,7 +59,8 @@ void data_lines_end(struct data_lines *lines, struct buffer *out);
 /* BDAT messages may lack the final CRLF: it is then to be added. An empty message needs none. */
 bool data_lines_needs_final_crlf(const struct data_lines *lines);
 
-/* Sending: appends `bytes` dot-stuffed (RFC 5321 4.5.2). *at_line_start carries over calls, starts true. */
+/* Sending: appends `bytes` dot-stuffed (RFC 5321 4.5.2). *at_line_start carries over calls, starts true. A line starts behind
+ * every LF; the bytes are a checked message, where each LF has its CR. */
 void data_lines_stuff(struct span bytes, bool *at_line_start, struct buffer *out);
 
 #endif

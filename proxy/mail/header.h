@@ -12,7 +12,7 @@ struct header_field {
 	struct span name; /* as written, without blanks before the colon */
 	struct span value; /* after the colon, with folding, without the final CRLF */
 	size_t offset; /* of the field's first byte in the message */
-	size_t length; /* whole field with its final CRLF */
+	size_t length; /* whole field with its final CRLF (a message that ends in a field may lack it) */
 };
 
 /* The header block of a message. Spans point into the bytes given to header_block_scan. */
@@ -35,8 +35,12 @@ enum header_scan_result {
 #undef X
 };
 
+#define HEADER_NAME_MAX 998 /* a line without a colon in so many bytes is no header field (RFC 5322 2.1.1) */
+
 /* Scans the front of a message. `bytes` may be cut off: then whole=false, and HEADER_SCAN_INCOMPLETE means "give me more".
- * A line that is no header field and no continuation ends the block (as if an empty line stood before it). */
+ * A line that is no header field and no continuation ends the block (as if an empty line stood before it).
+ * `bytes_limit` is for the fields without the empty line. The block is empty unless the result is HEADER_SCAN_OK; more bytes
+ * of the same message never change a result other than HEADER_SCAN_INCOMPLETE. */
 enum header_scan_result header_block_scan(struct span bytes, bool whole, size_t bytes_limit, size_t count_limit, struct header_block *block);
 void header_block_clear(struct header_block *block);
 /* First field of that name (any case), NULL when none. */
