@@ -25,10 +25,11 @@ enum dns_status {
 };
 const char *dns_status_text(enum dns_status status);
 
-enum { DNS_TYPE_A = 1, DNS_TYPE_CNAME = 5, DNS_TYPE_PTR = 12, DNS_TYPE_MX = 15, DNS_TYPE_TXT = 16, DNS_TYPE_AAAA = 28 };
+enum { DNS_TYPE_A = 1, DNS_TYPE_NS = 2, DNS_TYPE_CNAME = 5, DNS_TYPE_PTR = 12, DNS_TYPE_MX = 15, DNS_TYPE_TXT = 16, DNS_TYPE_AAAA = 28 };
 
 struct dns_record {
-	uint8_t *data; /* A: 4 bytes, AAAA: 16; PTR, CNAME, MX host: name as text in presentation form without final dot, NUL-terminated;
+	uint8_t *data; /* A: 4 bytes, AAAA: 16; PTR, CNAME, NS, MX host: name as text in presentation form without final dot ("" is the root: a
+	                * null MX, RFC 7505), NUL-terminated; other types: the record data as it came, NUL-terminated;
 	                * TXT: the strings of the record joined, any bytes, NUL-terminated for convenience */
 	size_t length; /* without the NUL */
 	uint16_t preference; /* MX */
@@ -44,8 +45,11 @@ struct dns_answer {
 	bool secure; /* DNSSEC validated */
 };
 
-/* From a wire-format response packet. Fills status (from the packet's rcode), records and ttl. Never reads outside `packet`. */
+/* From a wire-format response packet to exactly this question. Fills the answer, whatever was in it (nothing is freed): status (from the
+ * packet's rcode), records and ttl. Follows CNAME inside the answer section. Never reads outside `packet`. */
 void dns_answer_parse(const uint8_t *packet, size_t length, const char *name, uint16_t type, struct dns_answer *answer);
+/* An answer without records: a question that failed before or without a packet. */
+void dns_answer_init(struct dns_answer *answer, enum dns_status status, const char *name, uint16_t type);
 void dns_answer_copy(struct dns_answer *to, const struct dns_answer *from);
 void dns_answer_clear(struct dns_answer *answer);
 
