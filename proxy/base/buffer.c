@@ -2,7 +2,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/assert.h"
 #include "base/buffer.h"
@@ -158,11 +157,21 @@ span_equals(struct span a, struct span b)
 	return a.length == b.length && (a.length == 0 || memcmp(a.at, b.at, a.length) == 0);
 }
 
-/* The C locale's strncasecmp folds ASCII only; no process of ours sets another locale. */
+static char
+ascii_lower(char byte)
+{
+	return byte >= 'A' && byte <= 'Z' ? (char)(byte + ('a' - 'A')) : byte;
+}
+
 bool
 span_equals_nocase(struct span a, struct span b)
 {
-	return a.length == b.length && (a.length == 0 || strncasecmp(a.at, b.at, a.length) == 0);
+	if (a.length != b.length)
+		return false;
+	for (size_t i = 0; i < a.length; i++)
+		if (ascii_lower(a.at[i]) != ascii_lower(b.at[i]))
+			return false;
+	return true;
 }
 
 bool

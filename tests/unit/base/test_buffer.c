@@ -60,6 +60,7 @@ START_TEST(spans_compare)
 	ck_assert(!span_is(span_make("abcdef", 3), "abcd"));
 	ck_assert(span_is_nocase(span_of("MaIl"), "mail"));
 	ck_assert(!span_is_nocase(span_of("\xc4"), "\xe4"));
+	ck_assert(!span_equals_nocase(span_make("a\0b", 3), span_make("a\0c", 3)));
 	ck_assert(span_equals(span_make(NULL, 0), span_of("")));
 }
 END_TEST
