@@ -2,6 +2,8 @@
 CC ?= gcc
 BUILD ?= build
 OPTIMISE ?= -O2 -g
+# make V=1 shows the commands.
+QUIET := $(if $(V),,@)
 PACKAGES := libevent_core libunbound yaml-0.1 sqlite3 libseccomp zlib libcrypto
 CPPFLAGS += -D_GNU_SOURCE -Iproxy -I. $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 CFLAGS += -std=gnu11 $(OPTIMISE) -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -29,10 +31,10 @@ $(foreach floor,$(FLOORS),$(eval $(call floor_library,$(floor))))
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(QUIET)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/postern: $(call floor_objects,cli) $(call floor_libraries,$(filter-out cli,$(FLOORS)))
-	$(CC) $(LDFLAGS) -o $@ $(call floor_objects,cli) -Wl,--start-group $(call floor_libraries,$(filter-out cli,$(FLOORS))) -Wl,--end-group $(LIBRARIES)
+	$(QUIET)$(CC) $(LDFLAGS) -o $@ $(call floor_objects,cli) -Wl,--start-group $(call floor_libraries,$(filter-out cli,$(FLOORS))) -Wl,--end-group $(LIBRARIES)
 
 # Unit tests: tests/unit/FLOOR/test_NAME.c is one program, linked with the floors up to its own.
 UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
@@ -41,7 +43,7 @@ unit_floor = $(patsubst %/,%,$(dir $(1)))
 .SECONDEXPANSION:
 $(BUILD)/unit/%: tests/unit/%.c $$(call floor_libraries,$$(call floors_up_to,$$(call unit_floor,$$*),$$(FLOORS)))
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(filter-out -Wmissing-prototypes,$(CFLAGS)) $(LDFLAGS) -MMD -MP -o $@ $< \
+	$(QUIET)$(CC) $(CPPFLAGS) -Itests/unit $(filter-out -Wmissing-prototypes,$(CFLAGS)) $(LDFLAGS) -MMD -MP -o $@ $< \
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES) $(shell pkg-config --libs check)
 
 # make unit: all of them. make unit T=mail/test_address: one.
@@ -107,7 +109,7 @@ fuzz:
 	@for name in $(FUZZ_NAMES); do tests/fuzz/run $$name $(FUZZ_SECONDS) || exit 1; done
 
 $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(call floor_libraries,$(FUZZ_FLOORS))
-	$(CC) $(CPPFLAGS) $(filter-out -Wmissing-prototypes,$(CFLAGS)) -fsanitize=fuzzer -MMD -MP -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
+	$(QUIET)$(CC) $(CPPFLAGS) $(filter-out -Wmissing-prototypes,$(CFLAGS)) -fsanitize=fuzzer -MMD -MP -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 
 clean:
 	rm -rf $(BUILD)
