@@ -291,6 +291,21 @@ on_log_file_order(struct child *child, struct frame_reader *payload, int *descri
 }
 
 static bool
+on_configuration_order(struct child *child, struct frame_reader *payload, int *descriptors, size_t count)
+{
+	uint32_t generation = frame_get_u32(payload);
+	if (!frame_reader_finish(payload) || count != 1)
+		return false;
+	if (child->callbacks->on_configuration != NULL) {
+		char *text = read_config(descriptors[0]);
+		descriptors[0] = -1;
+		child->callbacks->on_configuration(child->context, generation, text);
+		memory_free(&text);
+	}
+	return true;
+}
+
+static bool
 on_order(void *context, uint16_t type, struct frame_reader *payload, int *descriptors, size_t count)
 {
 	struct child *child = context;
@@ -299,6 +314,8 @@ on_order(void *context, uint16_t type, struct frame_reader *payload, int *descri
 		return on_peer_order(child, payload, descriptors, count);
 	case CONTROL_LOG_FILE:
 		return on_log_file_order(child, payload, descriptors, count);
+	case CONTROL_CONFIGURATION:
+		return on_configuration_order(child, payload, descriptors, count);
 	case CONTROL_RECORD:
 		if (child->callbacks->on_record == NULL)
 			return true;

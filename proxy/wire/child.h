@@ -45,6 +45,8 @@ struct child_callbacks {
 	void (*on_peer)(void *context, enum role role, unsigned slot, uint32_t generation, int descriptor); /* takes descriptor */
 	void (*on_log_file)(void *context, int descriptor); /* may be NULL */
 	void (*on_record)(void *context, struct frame_reader *record); /* may be NULL; must consume it */
+	/* A reload went through and this process stays: the configuration of the new generation as text. May be NULL. */
+	void (*on_configuration)(void *context, uint32_t generation, const char *text);
 };
 /* The control channel in the child's event loop after set-up. */
 struct child *child_new(struct event_base *base, const struct child_callbacks *callbacks, void *context);
