@@ -28,7 +28,9 @@ struct network_list {
 
 struct config_listener {
 	char *address; /* as written: "127.0.0.1:2525", "*:25", "[::1]:25" */
-	struct sockaddr_storage socket_address; /* filled by the loader; "*" is IPv6 any with IPv4 mapped, or IPv4 any without IPv6 */
+	/* Filled by the loader. "*" is IPv6 any, to be bound with IPV6_V6ONLY off (IPv4 any when the kernel has no IPv6);
+	 * every other IPv6 address with IPV6_V6ONLY on, so that "0.0.0.0:25" and "[::]:25" go together. */
+	struct sockaddr_storage socket_address;
 	socklen_t socket_address_length;
 };
 
@@ -41,7 +43,7 @@ struct config_backend {
 	struct string_list domains; /* empty: every domain without a route of its own */
 	uint32_t max_connections; /* per backend, over all proxies */
 	enum return_path_mode return_path;
-	int priority; /* lower is tried first; default the order in the file */
+	int priority; /* lower is tried first; default 10, 20, 30 ... in the order of the file */
 };
 
 struct config_limits {
@@ -84,8 +86,9 @@ struct config_pool {
 struct config {
 	char *file_name; /* for messages */
 	char *hostname;
-	struct string_list domains; /* lower case */
-	char *postmaster; /* where <postmaster> goes; NULL = postmaster@ the first domain */
+	struct string_list domains; /* lower case, in the order of the file */
+	struct string_list domains_sorted; /* private: the same strings, for config_domain_is_ours */
+	char *postmaster; /* where <postmaster> goes; the loader fills in postmaster@ the first domain */
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_backend *backends;
@@ -121,15 +124,18 @@ struct config_errors {
 	unsigned count;
 };
 
-/* Loads a configuration from text. Returns NULL and at least one error on failure. file_name is for messages and for
- * relative paths. Environment and current directory are not looked at. */
+#define CONFIG_DEFAULT_FILE "/etc/postern/postern.yaml"
+
+/* Loads a configuration from text. Returns NULL and at least one error on failure. file_name is only for messages. Files,
+ * environment and current directory are not looked at: relative paths stay relative to where postern was started. */
 struct config *config_load_text(const char *file_name, struct span text, struct config_errors *errors);
 /* Reads the file (at most 4 MiB) and loads it. *text (may be NULL) gets the contents, caller frees. */
 struct config *config_load_file(const char *file_name, char **text, struct config_errors *errors);
 void config_free(struct config **config);
 /* The effective configuration as YAML that loads again to the same. */
 void config_print(const struct config *config, struct buffer *out);
-/* Every option: name, type, range, default, unit, description; the reference for administrators. */
+/* Every option: name, type, range, default, unit, description; the reference for administrators. It is YAML that loads, and
+ * conf/postern.yaml is a copy of it (a test compares them). */
 void config_print_reference(struct buffer *out);
 
 /* True when mail for this (lower-case) domain is ours to take. */
