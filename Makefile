@@ -115,4 +115,4 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all unit deps run check-deps check check-built lint scenarios conformance sanitize fuzz clean
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f -not -path '$(BUILD)/peers/*' 2>/dev/null)
