@@ -8,7 +8,6 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "conf/loader.h"
-#include "conf/value.h"
 
 struct numbered_domain {
 	char *name;

@@ -1,6 +1,5 @@
 /* Numbers, sizes, durations and words of the configuration: text to value and back.
  * Never knows which option it reads: the row says range and words. */
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>

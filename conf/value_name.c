@@ -1,7 +1,6 @@
 /* Names, addresses and places of the configuration: host names, mailboxes, networks, listener addresses, backend URLs.
  * Never resolves a name and never touches a file: a configuration is judged by its text alone. */
 #include <ctype.h>
-#include <inttypes.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
