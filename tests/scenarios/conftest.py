@@ -1,7 +1,10 @@
 """Fixtures: a gateway, a scripted backend, a raw client, all on loopback and all ended with the test."""
 
+import shutil
+
 import pytest
 
+import servers
 from backend import Backend
 from client import Client
 from gateway import Gateway
@@ -59,3 +62,70 @@ def connect(gateway):
     yield make
     for each in made:
         each.close()
+
+
+def skip_if(reason):
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def dovecot_lmtp():
+    """Dovecot taking LMTP for servers.USERS."""
+    skip_if(servers.why_no_dovecot())
+    server = servers.Dovecot()
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def postfix_backend():
+    """Postfix taking SMTP for servers.USERS."""
+    skip_if(servers.why_no_postfix())
+    server = servers.PostfixBackend()
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postfix_sender_factory():
+    """Makes Postfix instances that relay all they take to a port."""
+    made = []
+
+    def make(port, extra=""):
+        skip_if(servers.why_no_postfix())
+        made.append(servers.PostfixSender(port, extra))
+        return made[-1].start()
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture
+def postfix_sender(postfix_sender_factory, gateway):
+    return postfix_sender_factory(gateway.port)
+
+
+@pytest.fixture
+def smtp_source():
+    """Arguments that run Postfix's load generator."""
+    skip_if(None if (servers.POSTFIX / "usr/sbin/smtp-source").exists() else servers.why_no_postfix())
+    return servers.postfix_program("smtp-source")
+
+
+@pytest.fixture
+def smtp_sink():
+    skip_if(None if (servers.POSTFIX / "usr/sbin/smtp-sink").exists() else servers.why_no_postfix())
+    return servers.postfix_program("smtp-sink")
+
+
+@pytest.fixture
+def swaks():
+    path = shutil.which("swaks")
+    skip_if(None if path else "swaks is not installed")
+    return path

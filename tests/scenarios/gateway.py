@@ -1,5 +1,6 @@
 """The real daemon under test: one `postern run` in a folder of its own, on free loopback ports."""
 
+import ctypes
 import json
 import os
 import signal
@@ -32,6 +33,11 @@ def wait_until(condition, seconds=10.0, step=0.02, what="condition"):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(step)
+
+
+def die_with_parent():
+    """In a child, before exec: ends with the test run, however that ends (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class Gateway:
@@ -70,7 +76,7 @@ class Gateway:
         self.stderr = open(self.folder / "stderr", "ab")
         self.process = subprocess.Popen(
             [str(PROGRAM), "run", "-c", str(self.config_file)], stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr,
-            cwd=self.folder)
+            cwd=self.folder, preexec_fn=die_with_parent)
         wait_until(self._answers, START_SECONDS, what=f"gateway on port {self.port}: {self.log()[-2000:]}")
         return self
 
