@@ -370,7 +370,12 @@ on_timer(evutil_socket_t descriptor, short what, void *context)
 	(void)what;
 	CHECK_MAGIC(stream, STREAM_MAGIC);
 	stream->running = true;
-	fail(stream, STREAM_TIMEOUT, 0);
+	if (stream->state == STATE_OPEN) {
+		event_del(&stream->readable);
+		stream->callbacks->on_closed(stream->context, STREAM_TIMEOUT, 0);
+	} else {
+		fail(stream, STREAM_TIMEOUT, 0);
+	}
 	settle(stream);
 }
 

@@ -38,8 +38,8 @@ struct stream_callbacks {
 	void (*on_drained)(void *context);
 	/* The connection made by stream_connect is up. May be NULL for accepted sockets. */
 	void (*on_connected)(void *context);
-	/* The peer is gone or a timeout passed; the stream reads and writes no more; owner calls stream_free.
-	 * error is an errno value or 0. */
+	/* The peer is gone or a timeout passed; the stream reads and writes no more; owner calls stream_free. error is an errno value
+	 * or 0. After STREAM_TIMEOUT on an open connection a last word may still be written: stream_write, stream_close_after_flush. */
 	void (*on_closed)(void *context, enum stream_close_reason reason, int error);
 };
 

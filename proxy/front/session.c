@@ -404,13 +404,12 @@ on_closed(void *context, enum stream_close_reason reason, int error)
 	CHECK_MAGIC(session, SESSION_MAGIC);
 	record_event(session_record(session), session->front->clock, RECORD_EVENT_CONNECT, "%s%s%s", stream_close_reason_text(reason),
 	    error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
-	if (timed_out) {
+	if (timed_out && session->state != SESSION_WAITING)
 		session_reply_text(session, 421, "4.4.2", "%s Error: timeout exceeded", session->front->config->hostname);
-	} else {
+	else
 		session->client_gone = true;
-		session_end(session);
-		if (session->transaction != NULL && transaction_is_being_delivered(session->transaction))
-			return; /* the outcome must be known and written down: session_proceed frees */
-	}
+	session_end(session);
+	if (session->transaction != NULL && transaction_is_being_delivered(session->transaction))
+		return; /* the outcome must be known and written down: session_proceed frees */
 	session_free(&session);
 }
