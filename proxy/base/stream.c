@@ -25,6 +25,7 @@
 enum stream_state {
 	STATE_CONNECTING,
 	STATE_OPEN,
+	STATE_EXPIRED, /* timed out: the owner was told and may write a last word */
 	STATE_CLOSED, /* the owner was or will be told, and has still to free it */
 	STATE_CLOSING, /* left by its owner: flush, then wait a moment for the peer's end */
 	STATE_FREED, /* left by its owner inside a callback: memory goes when that ends */
@@ -131,8 +132,8 @@ fail(struct stream *stream, enum stream_close_reason reason, int error)
 	if (stream->state == STATE_CLOSING) {
 		stream->state = STATE_FREED;
 	} else {
+		stream->close_owed = stream->state != STATE_EXPIRED;
 		stream->state = STATE_CLOSED;
-		stream->close_owed = true;
 		stream->close_reason = reason;
 		stream->close_error = error;
 	}
@@ -155,7 +156,7 @@ release(struct stream *stream)
 static void
 send_output(struct stream *stream)
 {
-	bool may_write = stream->state == STATE_OPEN || stream->state == STATE_CLOSING;
+	bool may_write = stream->state == STATE_OPEN || stream->state == STATE_EXPIRED || stream->state == STATE_CLOSING;
 	if (!may_write || stream->output.length == 0 || event_pending(&stream->writable, EV_WRITE, NULL))
 		return;
 	ssize_t sent;
@@ -309,7 +310,7 @@ settle(struct stream *stream)
 	stream->running = false;
 	if (stream->state == STATE_FREED)
 		release(stream);
-	else if (stream->offer_again || (stream->drain_owed && stream->output.length == 0))
+	else if (stream->state == STATE_OPEN && (stream->offer_again || (stream->drain_owed && stream->output.length == 0)))
 		defer(stream);
 }
 
@@ -371,6 +372,7 @@ on_timer(evutil_socket_t descriptor, short what, void *context)
 	CHECK_MAGIC(stream, STREAM_MAGIC);
 	stream->running = true;
 	if (stream->state == STATE_OPEN) {
+		stream->state = STATE_EXPIRED;
 		event_del(&stream->readable);
 		stream->callbacks->on_closed(stream->context, STREAM_TIMEOUT, 0);
 	} else {
@@ -471,7 +473,7 @@ stream_close_after_flush(struct stream **stream_address)
 	if (stream == NULL)
 		return;
 	CHECK_MAGIC(stream, STREAM_MAGIC);
-	if (stream->state != STATE_OPEN || stream->write_error != 0) {
+	if ((stream->state != STATE_OPEN && stream->state != STATE_EXPIRED) || stream->write_error != 0) {
 		stream_free(stream_address);
 		return;
 	}
@@ -491,7 +493,7 @@ void
 stream_write(struct stream *stream, const void *bytes, size_t length)
 {
 	CHECK_MAGIC(stream, STREAM_MAGIC);
-	bool open = stream->state == STATE_OPEN || stream->state == STATE_CONNECTING;
+	bool open = stream->state == STATE_OPEN || stream->state == STATE_CONNECTING || stream->state == STATE_EXPIRED;
 	if (!open || stream->write_error != 0 || length == 0)
 		return;
 	bool waited = stream->output.length > 0;

@@ -20,7 +20,7 @@ struct owner {
 	struct event_base *base;
 	struct stream *stream;
 	enum reaction reaction;
-	bool free_on_closed, free_on_drained;
+	bool free_on_closed, free_on_drained, last_word;
 	struct buffer got;
 	size_t calls, drained, connected, closed;
 	enum stream_close_reason reason;
@@ -103,6 +103,10 @@ on_closed(void *context, enum stream_close_reason reason, int error)
 	owner->closed++;
 	owner->reason = reason;
 	owner->error = error;
+	if (owner->last_word) {
+		stream_write(owner->stream, "421 idle\r\n", 10);
+		stream_close_after_flush(&owner->stream);
+	}
 	if (owner->free_on_closed)
 		stream_free(&owner->stream);
 }
@@ -453,6 +457,34 @@ START_TEST(idle_timeout)
 	ck_assert_int_eq(owner.reason, STREAM_TIMEOUT);
 	memory_free(&block);
 	owner_end(&owner, peer);
+
+	peer = owner_start(&owner, TAKE_ALL);
+	char bytes[32];
+	owner.last_word = true;
+	stream_set_timeout(owner.stream, 20);
+	turn_for(&owner, 50);
+	ck_assert_uint_eq(owner.closed, 1);
+	ck_assert_ptr_null(owner.stream);
+	ck_assert_uint_eq(read_some(peer, bytes, sizeof bytes), 10);
+	close(peer);
+	turn(&owner);
+	owner_end(&owner, -1);
+
+	peer = owner_start(&owner, TAKE_ALL); /* a last word without closing, to a peer that is gone: told once all the same */
+	stream_set_timeout(owner.stream, 20);
+	turn_for(&owner, 50);
+	ck_assert_uint_eq(owner.closed, 1);
+	stream_resume(owner.stream);
+	ck_assert_int_eq(write(peer, "late", 4), 4);
+	stream_write(owner.stream, "x", 1);
+	turn(&owner);
+	ck_assert_uint_eq(read_some(peer, bytes, sizeof bytes), 1);
+	close(peer);
+	stream_write(owner.stream, "y", 1);
+	turn(&owner);
+	ck_assert_uint_eq(owner.closed, 1);
+	ck_assert_uint_eq(owner.calls + owner.drained, 0);
+	owner_end(&owner, -1);
 
 	peer = owner_start(&owner, TAKE_ALL);
 	stream_set_timeout(owner.stream, 20);
