@@ -142,7 +142,6 @@ open_everything(struct proxy *proxy)
 		.page = front->page,
 		.memory_limit = proxy->config->limits.message_memory,
 		.spool_limit = proxy->config->limits.spool_size,
-		.spool_directory = -1,
 	};
 	queue_id_source_init(&front->ids, front->clock, random_instance());
 	front->journal = journal_client_new(front->base, front->page);

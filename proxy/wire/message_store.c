@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,7 +18,6 @@
 
 #define STORE_MAGIC 0x4d455353u
 #define STORE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
-#define SPOOL_NAME_ATTEMPTS 8
 #define DIGEST_SIZE 32
 #define CHECK_EVERY (16u << 10) /* bytes between two looks at the totals: what each message may overshoot by */
 
@@ -127,30 +125,6 @@ make_memory_file(void)
 	return memfd_create("postern-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
-/* A file that only our two descriptors reach: the second, read-only one is what others get. It must be opened by name
- * before that goes, since a sandboxed process has no /proc to open it through. */
-static bool
-open_spool_file(struct message_store *store)
-{
-	int directory = store->options->spool_directory;
-	for (int attempt = 0; attempt < SPOOL_NAME_ATTEMPTS; attempt++) {
-		uint64_t random = 0;
-		char name[40];
-		if (getrandom(&random, sizeof random, 0) != sizeof random)
-			return false;
-		snprintf(name, sizeof name, "spool.%016llx", (unsigned long long)random);
-		store->writer = openat(directory, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (store->writer < 0 && errno == EEXIST)
-			continue;
-		if (store->writer < 0)
-			return false;
-		store->reader = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		int unlinked = unlinkat(directory, name, 0);
-		return store->reader >= 0 && unlinked == 0;
-	}
-	return false;
-}
-
 static bool
 copy_file(int from, int to, uint64_t length)
 {
@@ -174,7 +148,8 @@ move_to_spool(struct message_store *store)
 {
 	int memory_file = store->writer;
 	store->writer = -1;
-	bool moved = store->options->spool_directory >= 0 && open_spool_file(store) &&
+	bool moved = store->options->spool.take != NULL &&
+	    store->options->spool.take(store->options->spool.context, &store->writer, &store->reader) &&
 	    (memory_file < 0 || copy_file(memory_file, store->writer, store->length - store->pending.length));
 	close_descriptor(&memory_file);
 	if (!moved)

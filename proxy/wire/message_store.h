@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "wire/shared_memory.h"
+#include "wire/spool.h"
 
 struct message_store;
 
@@ -18,7 +19,7 @@ struct message_store_options {
 	struct shared_page *page; /* our page */
 	uint64_t memory_limit; /* bytes over all processes before spooling starts */
 	uint64_t spool_limit; /* bytes over all processes in spool files */
-	int spool_directory; /* descriptor of a directory, -1 = no spool */
+	struct spool_source spool; /* take NULL = no spool */
 };
 
 #define MESSAGE_STORE_SMALL (64u << 10) /* bytes kept in plain memory */

@@ -15,7 +15,16 @@ struct fixture {
 	struct message_store *store;
 	struct buffer bytes; /* what is in the store */
 	char directory[64];
+	int directory_descriptor;
 };
+
+static bool
+take_spool_file(void *context, int *writer, int *reader)
+{
+	struct fixture *fixture = context;
+
+	return spool_file_make(fixture->directory_descriptor, writer, reader);
+}
 
 /* memory_limit 0 sends a message that is not small to a spool file. */
 static void
@@ -31,7 +40,8 @@ fixture_make(struct fixture *fixture, size_t length, uint64_t memory_limit)
 	fixture->options.page = shared_memory_page(fixture->options.shared, 0);
 	fixture->options.memory_limit = memory_limit;
 	fixture->options.spool_limit = UINT64_MAX / 2;
-	fixture->options.spool_directory = open(fixture->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fixture->options.spool = (struct spool_source){take_spool_file, fixture};
+	fixture->directory_descriptor = open(fixture->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	fixture->store = message_store_new(&fixture->options);
 	while (fixture->bytes.length < length)
 		buffer_printf(&fixture->bytes, "line at %zu\r\n", fixture->bytes.length);
@@ -43,7 +53,7 @@ static void
 fixture_free(struct fixture *fixture)
 {
 	message_store_free(&fixture->store);
-	close(fixture->options.spool_directory);
+	close(fixture->directory_descriptor);
 	rmdir(fixture->directory);
 	shared_memory_free(&fixture->options.shared);
 	buffer_free(&fixture->bytes);

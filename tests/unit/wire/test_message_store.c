@@ -17,7 +17,15 @@ struct place {
 	struct shared_memory *shared;
 	struct message_store_options options;
 	char directory[64];
+	int directory_descriptor;
 };
+
+static bool
+take_spool_file(void *context, int *writer, int *reader)
+{
+	struct place *place = context;
+	return spool_file_make(place->directory_descriptor, writer, reader);
+}
 
 static void
 place_start(struct place *place, uint64_t memory_limit, uint64_t spool_limit)
@@ -29,7 +37,8 @@ place_start(struct place *place, uint64_t memory_limit, uint64_t spool_limit)
 	ck_assert_ptr_nonnull(mkdtemp(place->directory));
 	place->options = (struct message_store_options){.shared = place->shared, .page = shared_memory_page(place->shared, 3),
 	    .memory_limit = memory_limit, .spool_limit = spool_limit,
-	    .spool_directory = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	    .spool = {take_spool_file, place}};
+	place->directory_descriptor = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	atomic_store(&place->options.page->process_id, 1);
 }
 
@@ -45,7 +54,7 @@ static void
 place_end(struct place *place)
 {
 	expect_gauges(place, 0, 0);
-	close(place->options.spool_directory);
+	close(place->directory_descriptor);
 	ck_assert_int_eq(rmdir(place->directory), 0);
 	shared_memory_free(&place->shared);
 }
@@ -221,12 +230,10 @@ START_TEST(no_room)
 	place_end(&place);
 
 	place_start(&place, 50000, 300000);
-	int directory = place.options.spool_directory;
-	place.options.spool_directory = -1; /* no spool configured */
+	place.options.spool.take = NULL; /* no spool configured */
 	store = message_store_new(&place.options);
 	ck_assert(!append_pattern(store, 200000, 5000));
 	message_store_free(&store);
-	place.options.spool_directory = directory;
 	place_end(&place);
 
 	/* the disk takes no more: a limit on the size of files stands for it */
