@@ -66,7 +66,7 @@ close_all(int *descriptors, size_t count)
 }
 
 static void
-defer(struct channel *channel, int after_ms)
+defer(struct channel *channel, long after_ms)
 {
 	struct timeval after = {after_ms / 1000, after_ms % 1000 * 1000};
 	if (!evtimer_pending(&channel->deferred, NULL))

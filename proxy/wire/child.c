@@ -148,8 +148,10 @@ take_listener(struct child_setup *setup, struct order *order)
 {
 	unsigned index = frame_get_u16(&order->reader);
 	expect_descriptors(order, 1);
-	if (index >= sizeof setup->listeners / sizeof setup->listeners[0] || setup->listeners[index] >= 0)
-		fatal("set-up: listener %u is too many or came twice", index);
+	if (index >= sizeof setup->listeners / sizeof setup->listeners[0])
+		fatal("set-up: listener %u is too many", index);
+	if (setup->listeners[index] >= 0)
+		fatal("set-up: listener %u came twice", index);
 	setup->listeners[index] = order->descriptors[0];
 	if (index >= setup->listener_count)
 		setup->listener_count = index + 1;
