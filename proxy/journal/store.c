@@ -327,6 +327,15 @@ store_new(const char *directory, uint32_t retention_days, const struct clock *cl
 }
 
 void
+store_set_retention(struct store *store, uint32_t retention_days)
+{
+	CHECK_MAGIC(store, STORE_MAGIC);
+	if (retention_days != store->retention_days)
+		store->tidied_day = -1;
+	store->retention_days = retention_days;
+}
+
+void
 store_free(struct store **address)
 {
 	struct store *store = *address;

@@ -16,6 +16,8 @@ struct store;
 
 /* directory must exist. retention_days 0: keep for ever. Opens nothing yet. */
 struct store *store_new(const char *directory, uint32_t retention_days, const struct clock *clock);
+/* A new retention, from the next store_tick on. */
+void store_set_retention(struct store *store, uint32_t retention_days);
 /* Commits what is open. */
 void store_free(struct store **store);
 /* Adds to the open batch. False: lost. */
