@@ -305,9 +305,9 @@ rules_hold(struct session *session, const struct command_row *row, bool more_inp
 		return refuse(session, 503, "5.5.1", "a transaction is under way already");
 	if ((row->rules & NEEDS_TRANSACTION) != 0 && transaction == NULL)
 		return refuse(session, 503, "5.5.1", "MAIL first");
-	if ((row->rules & NEEDS_NO_CHUNKS) != 0 && transaction->chunking)
+	if ((row->rules & NEEDS_NO_CHUNKS) != 0 && transaction != NULL && transaction->chunking)
 		return refuse(session, 503, "5.5.1", "a BDAT message is under way: BDAT or RSET");
-	if ((row->rules & NEEDS_RECIPIENT) != 0 && transaction->envelope.recipient_count == 0)
+	if ((row->rules & NEEDS_RECIPIENT) != 0 && (transaction == NULL || transaction->envelope.recipient_count == 0))
 		return refuse(session, 554, "5.5.1", "no valid recipients");
 	return true;
 }
