@@ -263,6 +263,8 @@ drain_once(struct child *child)
 		return;
 	child->drained = true;
 	child->callbacks->on_drain(child->context);
+	if (child->channel != NULL)
+		channel_send(child->channel, CONTROL_DRAINING, &(struct buffer){0}, NULL, 0);
 }
 
 static bool

@@ -52,7 +52,9 @@ int role_from_name(const char *name);
 	/* child -> master: string sandbox description, e.g. "seccomp,chroot,user" */ \
 	X(CONTROL_READY, 32) \
 	/* child -> master: u8 level, string line: for children that have no journal (journal itself, deliver) */ \
-	X(CONTROL_LOG_LINE, 33)
+	X(CONTROL_LOG_LINE, 33) \
+	/* child -> master: empty: the order to drain was followed, nothing new is accepted any more */ \
+	X(CONTROL_DRAINING, 34)
 
 enum control_message {
 #define X(name, value) name = value,

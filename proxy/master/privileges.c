@@ -1,0 +1,164 @@
+/* Users and directories. The descriptor budget is in budget.c. */
+#include "master/privileges.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/sandbox.h"
+
+#define EXPLICIT_ROOT "root" /* like `user: ""`: the administrator insists on staying root */
+
+static const enum role child_roles[] = {ROLE_PROXY, ROLE_DELIVER, ROLE_JOURNAL};
+#define CHILD_ROLES (sizeof child_roles / sizeof child_roles[0])
+
+static bool
+changes_users(const struct config *config)
+{
+	return geteuid() == 0 && config->user_prefix != NULL && config->user_prefix[0] != '\0' &&
+	    strcmp(config->user_prefix, EXPLICIT_ROOT) != 0;
+}
+
+/* The table of roles has the names for the prefix "postern"; another prefix takes the place of that one. */
+char *
+privileges_user(const struct config *config, enum role role)
+{
+	static const char prefix[] = "postern";
+
+	if (!changes_users(config))
+		return memory_copy_string("");
+	return memory_format("%s%s", config->user_prefix, role_default_user(role) + sizeof prefix - 1);
+}
+
+static bool
+has_unix_backend(const struct config *config)
+{
+	for (size_t i = 0; i < config->backend_count; i++)
+		if (config->backends[i].protocol == BACKEND_LMTP_UNIX)
+			return true;
+	return false;
+}
+
+/* A backend's Unix socket could not be reached from an empty root; the proxy then has Landlock and seccomp alone. */
+char *
+privileges_chroot(const struct config *config, enum role role)
+{
+	if (geteuid() != 0 || role != ROLE_PROXY || has_unix_backend(config))
+		return memory_copy_string("");
+	return privileges_path(config, DIRECTORY_EMPTY);
+}
+
+bool
+privileges_check_users(const struct config *config, struct buffer *error)
+{
+	unsigned user_id, group_id;
+	size_t missing = 0;
+
+	if (geteuid() != 0)
+		return true;
+	for (size_t i = 0; changes_users(config) && i < CHILD_ROLES; i++) {
+		char *user = privileges_user(config, child_roles[i]);
+
+		if (!sandbox_user_lookup(user, &user_id, &group_id)) {
+			buffer_printf(error, "%s: there is no user %s (for %s); make it: adduser --system --group --no-create-home --home /nonexistent %s\n",
+			    config->file_name, user, role_name(child_roles[i]), user);
+			missing++;
+		}
+		memory_free(&user);
+	}
+	if (missing > 0)
+		buffer_printf(error, "%s: (or say `user: \"\"` to stay root, for a trial)\n", config->file_name);
+	return missing == 0;
+}
+
+char *
+privileges_path(const struct config *config, const char *path)
+{
+	return path[0] == '/' ? memory_copy_string(path) : memory_format("%s/%s", config->data_directory, path);
+}
+
+/* mkdir -p. *made tells whether the last part is new. */
+static bool
+make_path(const char *path, mode_t mode, bool *made)
+{
+	char *part = memory_copy_string(path);
+	bool ok = true;
+
+	for (char *slash = strchr(part + 1, '/'); slash != NULL && ok; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		ok = mkdir(part, 0755) == 0 || errno == EEXIST;
+		*slash = '/';
+	}
+	*made = ok && mkdir(part, mode) == 0;
+	ok = *made || (ok && errno == EEXIST);
+	memory_free(&part);
+	return ok;
+}
+
+struct wanted_directory {
+	const char *path; /* as configured, or a name below the data directory */
+	mode_t mode;
+	enum role owner; /* ROLE_MASTER: stays ours */
+	bool ours_alone; /* below data_directory by our own naming: its owner is put right when it is not */
+};
+
+static bool
+give_to_owner(const struct config *config, const char *path, const struct wanted_directory *wanted, bool made)
+{
+	char *user = privileges_user(config, wanted->owner);
+	unsigned user_id, group_id;
+	struct stat status;
+	bool ok = true;
+
+	if (user[0] != '\0' && sandbox_user_lookup(user, &user_id, &group_id) && stat(path, &status) == 0 && status.st_uid != user_id &&
+	    (made || wanted->ours_alone))
+		ok = chown(path, user_id, group_id) == 0;
+	memory_free(&user);
+	return ok;
+}
+
+static bool
+make_directory(const struct config *config, const struct wanted_directory *wanted, struct buffer *error)
+{
+	char *path = privileges_path(config, wanted->path);
+	bool made = false, ok = make_path(path, wanted->mode, &made) && (!made || chmod(path, wanted->mode) == 0);
+	struct stat status;
+
+	if (ok && (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))) {
+		errno = ENOTDIR;
+		ok = false;
+	}
+	if (ok && wanted->owner != ROLE_MASTER)
+		ok = give_to_owner(config, path, wanted, made);
+	if (ok && geteuid() != 0 && wanted->owner != ROLE_MASTER)
+		ok = access(path, W_OK | X_OK) == 0;
+	if (!ok)
+		buffer_printf(error, "%s: directory %s: %s\n", config->file_name, path, strerror(errno));
+	memory_free(&path);
+	return ok;
+}
+
+bool
+privileges_make_directories(const struct config *config, struct buffer *error)
+{
+	static const struct wanted_directory own[] = {
+		{DIRECTORY_EMPTY, 0555, ROLE_MASTER, true},
+		{DIRECTORY_SPOOL, 0700, ROLE_PROXY, true},
+		{DIRECTORY_LEDGER, 0700, ROLE_DELIVER, true},
+		{DIRECTORY_TRACE, 0700, ROLE_JOURNAL, true},
+	};
+	bool made, ok = make_path(config->data_directory, 0755, &made);
+
+	if (!ok)
+		buffer_printf(error, "%s: data_directory %s: %s\n", config->file_name, config->data_directory, strerror(errno));
+	for (size_t i = 0; ok && i < sizeof own / sizeof own[0]; i++)
+		ok = make_directory(config, &own[i], error);
+	for (size_t i = 0; ok && i < config->backend_count; i++)
+		if (config->backends[i].protocol == BACKEND_MAILDIR)
+			ok = make_directory(config, &(struct wanted_directory){config->backends[i].path, 0700, ROLE_DELIVER, false}, error);
+	return ok;
+}

@@ -1,0 +1,32 @@
+/* A place in which a process must be: as long as it is not retired, whoever dies in it is replaced. */
+#ifndef POSTERN_MASTER_SEAT_H
+#define POSTERN_MASTER_SEAT_H
+
+#include "master/supervise.h"
+
+struct seat {
+	TAILQ_ENTRY(seat) entry;
+	struct supervisor *supervisor;
+	enum role role;
+	unsigned index; /* among the seats of this role and generation */
+	struct generation *generation; /* whose configuration a process in it gets; NULL only when retired */
+	struct process *process; /* NULL while a replacement waits */
+	bool retired;
+	unsigned restarts;
+	unsigned failures; /* ends before READY in a row */
+	unsigned hasty_ends; /* ends within a second of READY in a row */
+	struct event *respawn;
+};
+
+/* Adds it to the supervisor's seats and starts its first process. */
+struct seat *seat_new(struct supervisor *supervisor, enum role role, unsigned index, struct generation *generation);
+/* No process is put into it again; the one in it finishes within timeout_ms (below 0: is killed). The seat goes with it, which can be
+ * during this call. */
+void seat_retire(struct seat *seat, int64_t timeout_ms);
+bool seat_is_serving(const struct seat *seat);
+/* The process in it has ended with this wait status. */
+void seat_process_ended(struct seat *seat, int status);
+/* Without ado, when the supervisor goes. */
+void seat_free(struct seat *seat);
+
+#endif
