@@ -53,7 +53,7 @@ count_error(struct session *session)
 	session->errors++;
 	if (session->transaction == NULL)
 		session->record.result = RECORD_REFUSED;
-	if (session->errors < session->front->config->limits.errors || session->state == SESSION_ENDED)
+	if (session->errors <= session->front->config->limits.errors || session->state == SESSION_ENDED)
 		return;
 	session_reply_text(session, 421, "4.7.0", "%s Error: too many errors", session->front->config->hostname);
 }
