@@ -238,7 +238,7 @@ fake_role(void)
 	fake->base = event_base_new();
 	fake->config = config_load_text(fake->setup.config_name, span_of(fake->setup.config_text), &errors);
 	if (fake->config == NULL || fake_is_told(fake, "die"))
-		return 3;
+		_exit(3);
 	if (fake->setup.role == ROLE_JOURNAL) {
 		snprintf(path, sizeof path, "%s/records", fake->config->data_directory);
 		fake->records = fopen(path, "ae");
