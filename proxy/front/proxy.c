@@ -189,6 +189,7 @@ start_serving(struct proxy *proxy, const char *sandbox)
 		if (proxy->setup.listeners[i] >= 0)
 			proxy->listeners[proxy->listener_count++] = listener_new(front, proxy->setup.listeners[i]);
 	proxy->child = child_new(front->base, &callbacks, proxy);
+	front->store.spool = child_spool_source(proxy->child);
 	child_ready(proxy->child, sandbox);
 }
 

@@ -230,7 +230,9 @@ static void
 on_acceptable(evutil_socket_t listener, short what, void *context)
 {
 	struct control_socket *control = context;
-	int descriptor = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct sockaddr_un from;
+	socklen_t length = sizeof from;
+	int descriptor = accept4(listener, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
 	if (descriptor < 0)

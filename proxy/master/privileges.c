@@ -147,7 +147,7 @@ privileges_make_directories(const struct config *config, struct buffer *error)
 {
 	static const struct wanted_directory own[] = {
 		{DIRECTORY_EMPTY, 0555, ROLE_MASTER, true},
-		{DIRECTORY_SPOOL, 0700, ROLE_PROXY, true},
+		{DIRECTORY_SPOOL, 0700, ROLE_MASTER, true},
 		{DIRECTORY_LEDGER, 0700, ROLE_DELIVER, true},
 		{DIRECTORY_TRACE, 0700, ROLE_JOURNAL, true},
 	};

@@ -11,7 +11,7 @@
 
 /* Directories below data_directory. */
 #define DIRECTORY_EMPTY "empty" /* the proxies' root */
-#define DIRECTORY_SPOOL "spool" /* proxies: unlinked spool files */
+#define DIRECTORY_SPOOL "spool" /* unlinked spool files, made by the master for the proxies */
 #define DIRECTORY_LEDGER "ledger" /* deliver */
 #define DIRECTORY_TRACE "trace" /* journal */
 

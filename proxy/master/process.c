@@ -13,6 +13,8 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "wire/spool.h"
+#include "wire/spool_stock.h"
 #include "master/spawn.h"
 
 #define CLOSED_CHANNEL_GRACE_MS 2000 /* a process without its channel should be gone by then */
@@ -98,6 +100,15 @@ take_draining(struct process *process, struct frame_reader *payload)
 }
 
 static void
+take_spool_wanted(struct process *process, struct frame_reader *payload)
+{
+	if (!frame_reader_finish(payload) || process->role != ROLE_PROXY)
+		payload->failed = true;
+	else
+		process->callbacks->on_spool_wanted(process->context, process);
+}
+
+static void
 take_log_line(struct process *process, struct frame_reader *payload)
 {
 	uint8_t level = frame_get_u8(payload);
@@ -117,6 +128,7 @@ static const struct {
 	{CONTROL_READY, take_ready},
 	{CONTROL_LOG_LINE, take_log_line},
 	{CONTROL_DRAINING, take_draining},
+	{CONTROL_SPOOL_WANTED, take_spool_wanted},
 };
 
 static bool
@@ -255,6 +267,19 @@ process_send_configuration(struct process *process, uint32_t generation, const c
 	frame_put_u32(&payload, generation);
 	send_frame(process, CONTROL_CONFIGURATION, &payload, &descriptor, 1);
 	buffer_free(&payload);
+}
+
+void
+process_send_spool_files(struct process *process, int directory)
+{
+	int descriptors[2 * SPOOL_STOCK_BATCH];
+	size_t count = 0;
+
+	while (directory >= 0 && count < 2 * SPOOL_STOCK_BATCH && spool_file_make(directory, &descriptors[count], &descriptors[count + 1]))
+		count += 2;
+	if (count == 0)
+		log_error("cannot make spool files: %s", strerror(errno));
+	send_frame(process, CONTROL_SPOOL_FILES, NULL, descriptors, count);
 }
 
 bool

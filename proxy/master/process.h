@@ -37,6 +37,8 @@ struct process_callbacks {
 	void (*on_ready)(void *context, struct process *process);
 	/* It accepts nothing new any more, as it was told. */
 	void (*on_draining)(void *context, struct process *process);
+	/* It wants spool files: process_send_spool_files answers. */
+	void (*on_spool_wanted)(void *context, struct process *process);
 	void (*on_log_line)(void *context, struct process *process, enum log_level level, const char *line);
 };
 
@@ -90,6 +92,8 @@ void process_send_files(struct process *process, const char *hosts, const char *
 void process_send_start(struct process *process);
 void process_send_log_file(struct process *process, int descriptor);
 void process_send_configuration(struct process *process, uint32_t generation, const char *text);
+/* Makes a few files in that directory (below 0: none) and hands them over. */
+void process_send_spool_files(struct process *process, int directory);
 /* False when it could not be queued. */
 bool process_send_record(struct process *process, const struct buffer *record);
 /* Connects two of them by a socket pair, each told about the other. */

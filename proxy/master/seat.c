@@ -67,6 +67,14 @@ on_draining(void *context, struct process *process)
 }
 
 static void
+on_spool_wanted(void *context, struct process *process)
+{
+	struct seat *seat = context;
+
+	process_send_spool_files(process, seat->supervisor->spool_directory);
+}
+
+static void
 on_log_line(void *context, struct process *process, enum log_level level, const char *line)
 {
 	struct seat *seat = context;
@@ -75,7 +83,8 @@ on_log_line(void *context, struct process *process, enum log_level level, const 
 	log_output_line(seat->supervisor->log_output, level, line);
 }
 
-static const struct process_callbacks process_callbacks = {.on_ready = on_ready, .on_draining = on_draining, .on_log_line = on_log_line};
+static const struct process_callbacks process_callbacks = {.on_ready = on_ready, .on_draining = on_draining, .on_spool_wanted = on_spool_wanted,
+    .on_log_line = on_log_line};
 
 static unsigned
 free_slot(const struct supervisor *supervisor)

@@ -2,6 +2,7 @@
 #include "master/supervise.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -346,6 +347,18 @@ on_child_ended(evutil_socket_t descriptor, short what, void *context)
 
 /* Birth and death */
 
+static int
+open_spool_directory(const struct config *config)
+{
+	char *path = privileges_path(config, DIRECTORY_SPOOL);
+	int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (directory < 0)
+		log_alarm("spool directory %s: %s", path, strerror(errno));
+	memory_free(&path);
+	return directory;
+}
+
 struct supervisor *
 supervisor_new(struct event_base *base, const struct clock *clock, const char *config_file, struct generation *first,
     struct log_output *log_output, const struct supervisor_callbacks *callbacks, void *context)
@@ -365,6 +378,7 @@ supervisor_new(struct event_base *base, const struct clock *clock, const char *c
 	atomic_store(&supervisor->own_page->process_id, (uint32_t)getpid());
 	supervisor->losses = losses_new(clock, supervisor->own_page);
 	log_output_count_in(log_output, supervisor->own_page);
+	supervisor->spool_directory = open_spool_directory(first->config);
 	TAILQ_INIT(&supervisor->seats);
 	supervisor->child_ended = evsignal_new(base, SIGCHLD, on_child_ended, supervisor);
 	ASSERT(supervisor->child_ended != NULL && evsignal_add(supervisor->child_ended, NULL) == 0);
@@ -396,5 +410,7 @@ supervisor_free(struct supervisor **supervisor_address)
 	log_output_count_in(supervisor->log_output, NULL);
 	shared_memory_free(&supervisor->shared);
 	close(supervisor->shared_descriptor);
+	if (supervisor->spool_directory >= 0)
+		close(supervisor->spool_directory);
 	memory_free(&supervisor);
 }

@@ -49,6 +49,7 @@ struct supervisor {
 	const struct clock *clock;
 	const char *config_file;
 	struct log_output *log_output;
+	int spool_directory; /* proxies' spool files are made here; -1 = none */
 	const struct supervisor_callbacks *callbacks;
 	void *context;
 

@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "wire/spool_stock.h"
 
 #define HEADER_SIZE 8 /* wire/channel.h */
 #define CONFIG_SIZE_MAX (16 << 20)
@@ -254,6 +255,7 @@ struct child {
 	const struct child_callbacks *callbacks;
 	void *context;
 	bool drained; /* on_drain was called */
+	struct spool_stock spool; /* ask is NULL until child_spool_source */
 };
 
 static void
@@ -320,6 +322,11 @@ on_order(void *context, uint16_t type, struct frame_reader *payload, int *descri
 		return on_log_file_order(child, payload, descriptors, count);
 	case CONTROL_CONFIGURATION:
 		return on_configuration_order(child, payload, descriptors, count);
+	case CONTROL_SPOOL_FILES:
+		if (!frame_reader_finish(payload) || child->spool.ask == NULL || count % 2 != 0)
+			return false;
+		spool_stock_add(&child->spool, descriptors, count);
+		return true;
 	case CONTROL_RECORD:
 		if (child->callbacks->on_record == NULL)
 			return true;
@@ -381,6 +388,22 @@ child_log_line(void *context, enum log_level level, const char *line)
 	buffer_free(&payload);
 }
 
+static void
+ask_for_spool_files(void *context)
+{
+	struct child *child = context;
+	if (child->channel != NULL)
+		channel_send(child->channel, CONTROL_SPOOL_WANTED, &(struct buffer){0}, NULL, 0);
+}
+
+struct spool_source
+child_spool_source(struct child *child)
+{
+	ASSERT(child->spool.ask == NULL);
+	spool_stock_init(&child->spool, ask_for_spool_files, child);
+	return (struct spool_source){.take = spool_stock_take, .context = &child->spool};
+}
+
 bool
 child_master_gone(const struct child *child)
 {
@@ -395,5 +418,6 @@ child_free(struct child **child)
 	if ((*child)->channel != NULL)
 		channel_drain((*child)->channel, FREE_DRAIN_MS);
 	channel_free(&(*child)->channel);
+	spool_stock_clear(&(*child)->spool);
 	memory_free(child);
 }

@@ -9,6 +9,7 @@
 #include "wire/channel.h"
 #include "wire/roles.h"
 #include "wire/shared_memory.h"
+#include "wire/spool.h"
 
 struct child_setup {
 	enum role role;
@@ -55,6 +56,8 @@ void child_ready(struct child *child, const char *sandbox_description);
 /* Sends a log line to the master (who prints it). Usable as log_emitter with the child as context. */
 void child_log_line(void *child, enum log_level level, const char *line);
 bool child_master_gone(const struct child *child);
+/* Spool files made by the master: a few are kept in stock from this call on. For proxies; once per process. */
+struct spool_source child_spool_source(struct child *child);
 /* Gives what is still queued for the master a tenth of a second to leave. */
 void child_free(struct child **child);
 

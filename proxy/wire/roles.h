@@ -49,12 +49,16 @@ int role_from_name(const char *name);
 	/* u32 generation; descriptor: configuration text. A reload has succeeded and this process stays: journal and deliver (deliver only when \
 	 * its Maildirs are the same in number and place; otherwise a new deliver is started for the new generation) */ \
 	X(CONTROL_CONFIGURATION, 9) \
+	/* empty; descriptors: writer and reader of up to four spool files (none: there are none now). The answer to CONTROL_SPOOL_WANTED */ \
+	X(CONTROL_SPOOL_FILES, 10) \
 	/* child -> master: string sandbox description, e.g. "seccomp,chroot,user" */ \
 	X(CONTROL_READY, 32) \
 	/* child -> master: u8 level, string line: for children that have no journal (journal itself, deliver) */ \
 	X(CONTROL_LOG_LINE, 33) \
 	/* child -> master: empty: the order to drain was followed, nothing new is accepted any more */ \
-	X(CONTROL_DRAINING, 34)
+	X(CONTROL_DRAINING, 34) \
+	/* child -> master: empty: a proxy wants spool files */ \
+	X(CONTROL_SPOOL_WANTED, 35)
 
 enum control_message {
 #define X(name, value) name = value,

@@ -40,6 +40,7 @@ struct fake {
 	unsigned sessions;
 	bool draining;
 	int deliver; /* proxy: peer */
+	struct spool_source spool;
 	FILE *records; /* journal */
 };
 
@@ -93,6 +94,14 @@ fake_command(struct fake_session *session, const char *line, char *answer, size_
 			pid[got > 0 ? got : 0] = '\0';
 		}
 		snprintf(answer, size, "%s\n", pid);
+	} else if (strcmp(line, "spool\n") == 0) {
+		int writer = -1, reader = -1;
+		char byte = 0;
+		bool taken = fake->spool.take(fake->spool.context, &writer, &reader);
+		bool works = taken && write(writer, "x", 1) == 1 && pread(reader, &byte, 1, 0) == 1 && byte == 'x' && write(reader, "y", 1) < 0;
+		snprintf(answer, size, "%s\n", works ? "works" : taken ? "broken" : "none");
+		close(writer);
+		close(reader);
 	} else if (strcmp(line, "forbidden\n") == 0) {
 		int opened = open("/etc/passwd", O_RDWR);
 		snprintf(answer, size, "%d\n", opened);
@@ -256,6 +265,8 @@ fake_role(void)
 	    .role = role_name(fake->setup.role), .user = fake->setup.user, .chroot_directory = fake->setup.chroot_directory};
 	const char *description = sandbox_enter(&sandbox);
 	fake->child = child_new(fake->base, &callbacks, fake);
+	if (fake->setup.role == ROLE_PROXY)
+		fake->spool = child_spool_source(fake->child);
 	child_ready(fake->child, description);
 	event_base_dispatch(fake->base);
 	child_free(&fake->child);
@@ -630,6 +641,36 @@ START_TEST(test_dead_deliver_and_journal_are_replaced)
 }
 END_TEST
 
+/* A proxy that may open nothing gets spool files, more than are in stock, and none stays behind by name. */
+START_TEST(test_spool_files_are_handed_over)
+{
+	struct gateway gateway;
+	unsigned generation;
+	char answer[64], path[128];
+	int pid, session, names = 0;
+
+	gateway_start(&gateway);
+	session = open_session(gateway.port, &generation, &pid);
+	for (unsigned i = 0; i < 40; i++) {
+		int64_t end = now_ms() + 1000;
+
+		do
+			say(session, "spool\n", answer, sizeof answer);
+		while (strcmp(answer, "none\n") == 0 && now_ms() < end);
+		ck_assert_str_eq(answer, "works\n");
+	}
+	snprintf(path, sizeof path, "%s/spool", gateway.directory);
+	sleep_ms(200); /* the last are being made */
+	DIR *directory = opendir(path);
+	for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+		names += entry->d_name[0] != '.';
+	closedir(directory);
+	ck_assert_int_eq(names, 0);
+	close(session);
+	gateway_stop(&gateway);
+}
+END_TEST
+
 START_TEST(test_sandbox_violation_is_told)
 {
 	struct gateway gateway;
@@ -991,7 +1032,8 @@ END_TEST
 #define main run_suite
 int run_suite(void);
 SUITE_MAIN("master", test_starts_shows_and_stops, test_dead_proxy_is_replaced_and_its_messages_are_recorded,
-    test_dead_deliver_and_journal_are_replaced, test_sandbox_violation_is_told, test_reload_keeps_sessions_and_listeners,
+    test_dead_deliver_and_journal_are_replaced, test_sandbox_violation_is_told, test_spool_files_are_handed_over,
+    test_reload_keeps_sessions_and_listeners,
     test_reload_is_abandoned, test_new_maildirs_get_a_new_deliver, test_reloads_are_coalesced, test_many_reloads_under_connections,
     test_stop_waits_and_second_stop_does_not, test_children_leave_a_dead_master, test_log_file_is_reopened, test_what_prevents_a_start,
     test_missing_users_are_told)
