@@ -284,10 +284,12 @@ print_results(const struct request *request, const struct search_results *result
 }
 
 static void
-say_nothing_found(const struct request *request, const char *directory)
+say_nothing_found(const struct request *request, const char *directory, bool complete)
 {
-	char *where = escape_copy(directory);
+	char *escaped = escape_copy(directory);
+	char *where = memory_format("%s%s", complete ? "" : "what could be read of ", escaped);
 
+	memory_free(&escaped);
 	if (request->query.id == NULL) {
 		fprintf(stderr, "postern trace: nothing in %s matches\n", where);
 	} else {
@@ -315,7 +317,7 @@ cli_trace(int argc, char **argv)
 	print_results(&request, &results);
 	fputs(buffer_text(&results.problems), stderr);
 	if (readable && results.count == 0)
-		say_nothing_found(&request, directory);
+		say_nothing_found(&request, directory, results.problems.length == 0);
 	status = results.count > 0 && results.problems.length == 0 ? 0 : 1;
 	search_results_clear(&results);
 	memory_free(&directory);

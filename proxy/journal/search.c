@@ -82,7 +82,7 @@ open_database(const char *path, sqlite3 **database, struct search_results *resul
 {
 	int code = open_with(path, "mode=ro", database);
 
-	if (code != SQLITE_OK && (code & 0xff) == SQLITE_CANTOPEN && access(path, R_OK) == 0) {
+	if (((code & 0xff) == SQLITE_CANTOPEN || (code & 0xff) == SQLITE_READONLY) && access(path, R_OK) == 0) {
 		char *log = memory_format("%s-wal", path);
 		if (access(log, F_OK) != 0 && errno == ENOENT) {
 			sqlite3_close(*database);

@@ -42,13 +42,13 @@ on_frame(void *context, uint16_t type, struct frame_reader *payload, int *descri
 		memory_free(&sandbox);
 		stage->ready = true;
 		event_base_loopbreak(stage->base);
-	} else {
+	} else if (type == CONTROL_LOG_LINE) {
 		frame_get_u8(payload);
 		char *line = frame_get_string(payload);
 		fprintf(stderr, "told the master: %s\n", line);
 		memory_free(&line);
 	}
-	return frame_reader_finish(payload);
+	return true;
 }
 
 static void
