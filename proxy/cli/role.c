@@ -1,4 +1,5 @@
 /* postern role NAME: the life of one child, started by the master with its control channel as descriptor 3. Not for people. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
