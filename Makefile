@@ -12,9 +12,9 @@ LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANITIZE)
 LIBRARIES = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lresolv
 
 # Floors, lowest first: a file includes only lower floors or files of its own (tests/lint/floors checks it).
-FLOORS := base wire mail dns conf deliver journal chain relay front master cli
-floor_directory = $(if $(filter conf,$(1)),conf,proxy/$(1))
-floor_sources = $(wildcard $(call floor_directory,$(1))/*.c)
+FLOORS := base wire mail dns conf filters deliver journal chain relay front master cli
+floor_directory = $(if $(filter conf filters,$(1)),$(1),proxy/$(1))
+floor_sources = $(wildcard $(call floor_directory,$(1))/*.c $(call floor_directory,$(1))/*/*.c)
 floor_objects = $(patsubst %.c,$(BUILD)/%.o,$(call floor_sources,$(1)))
 floor_libraries = $(foreach floor,$(1),$(BUILD)/lib$(floor).a)
 # The floors up to and including $(1).
