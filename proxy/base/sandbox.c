@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -51,6 +53,16 @@ change_user(const char *user, uid_t user_id, gid_t group_id)
 		fatal("sandbox: user %s can become root again", user);
 }
 
+/* Our stamps are UTC; a library that asks for local time would open the zone's file, again and again unless TZ is set. The first
+ * reading happens here. */
+static void
+fix_time_zone(void)
+{
+	if (setenv("TZ", "UTC0", 1) != 0)
+		fatal("sandbox: cannot set the time zone: %s", strerror(errno));
+	tzset();
+}
+
 /* Nothing of this process may end in a core file or under another process's debugger; what it executes gains nothing. */
 static void
 close_side_doors(void)
@@ -73,6 +85,7 @@ sandbox_enter(const struct sandbox_options *options)
 	unsigned user_id = 0, group_id = 0;
 	struct buffer description = {0};
 
+	fix_time_zone();
 	buffer_append_string(&description, options->log_only ? "seccomp-log" : "seccomp");
 	/* The user data base is out of reach behind the new root. */
 	if (wants_user && !sandbox_user_lookup(options->user, &user_id, &group_id))

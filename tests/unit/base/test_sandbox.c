@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "suite.h"
@@ -285,6 +286,10 @@ do_proxy_life(struct place *place)
 	if (base == NULL || event_base_loopexit(base, &soon) != 0 || event_base_dispatch(base) < 0)
 		return 5;
 	free(malloc(3 << 20));
+	time_t now = time(NULL);
+	struct tm broken_down;
+	if (localtime_r(&now, &broken_down) == NULL || broken_down.tm_gmtoff != 0) /* opens no zone file */
+		return 6;
 	return do_socket_inet(place);
 }
 
