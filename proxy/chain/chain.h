@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "base/network.h"
-#include "chain/verdict.h"
+#include "filters/verdict.h"
 #include "conf/config.h"
 #include "journal/record.h"
 #include "mail/envelope.h"

@@ -1,6 +1,6 @@
 /* What a filter, or the whole chain, says of a message; and how verdicts fold into one (design section 2). */
-#ifndef POSTERN_CHAIN_VERDICT_H
-#define POSTERN_CHAIN_VERDICT_H
+#ifndef POSTERN_FILTERS_VERDICT_H
+#define POSTERN_FILTERS_VERDICT_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* Folding of verdicts. */
 #include "base/memory.h"
-#include "chain/verdict.h"
+#include "filters/verdict.h"
 
 const char *
 verdict_kind_text(enum verdict_kind kind)
