@@ -659,10 +659,11 @@ pool_return(struct pool *pool, struct backend_client **client)
 		pooled_free(pooled);
 		return;
 	}
+	bool wanted = pooled->backend->waiter_count > 0;
 	become_idle(pooled);
-	if (is_worn(pooled))
+	if (is_worn(pooled) || (!wanted && pool->options.config->pool.idle_ms == 0))
 		pooled_quit(pooled);
-	if (pooled->backend->waiter_count > 0)
+	if (wanted)
 		pump_soon(pool);
 }
 
