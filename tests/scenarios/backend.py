@@ -131,6 +131,7 @@ class Conversation:
         self.sender = None
         self.recipients = []
         self.argument = ""
+        self.data = b""  # of the message last read
 
     def line(self):
         while b"\n" not in self.pending:
@@ -147,8 +148,8 @@ class Conversation:
     def say(self, text):
         self.socket.sendall(text.encode("utf-8", "surrogateescape") + b"\r\n")
 
-    def act(self, moment, normal):
-        """Does what the rules want at this moment; returns the reply code that was said (0: none)."""
+    def act(self, moment, normal, before_success=lambda: None):
+        """Does what the rules want at this moment; returns the reply code that was said (0: none). Calls before_success before a 250."""
         rule = self.backend.rules.get(moment)
         if callable(rule) and not isinstance(rule, Act):
             rule = rule(self, self.argument)
@@ -159,12 +160,17 @@ class Conversation:
             time.sleep(rule.seconds)
             raise EOFError
         if isinstance(rule, Raw):
+            code = int(rule.data[:3]) if rule.data[:3].isdigit() else 0
+            if code == 250:
+                before_success()
             self.socket.sendall(rule.data)
-            return int(rule.data[:3]) if rule.data[:3].isdigit() else 0
+            return code
         if isinstance(rule, Delay):
             time.sleep(rule.seconds)
             rule = None
         text = normal if rule is None else rule
+        if text.startswith("250"):
+            before_success()
         self.say(text)
         return int(text[:3])
 
@@ -223,15 +229,22 @@ class Conversation:
             return
         if self.act("DATA", "354 go ahead") != 354:
             return
-        data = self._read_data()
-        outcomes = []
-        for self.argument in self.recipients if self.backend.lmtp else [self.recipients[-1]]:
-            outcomes.append(self.act("EOD", f"250 2.0.0 Ok: stored {len(self.backend.messages) + 1}"))
-        taken = [r for r, code in zip(self.recipients, outcomes * (1 if self.backend.lmtp else len(self.recipients))) if code == 250]
-        if taken:
-            with self.backend.lock:
-                self.backend.messages.append(Received(self.sender, taken, data, self.number))
+        self.data = self._read_data()
+        self.stored = None
+        if self.backend.lmtp:
+            for self.argument in self.recipients:
+                self.act("EOD", "250 2.0.0 Ok: stored", lambda: self._store([self.argument]))
+        else:
+            self.act("EOD", f"250 2.0.0 Ok: stored {len(self.backend.messages) + 1}", lambda: self._store(self.recipients))
         self.sender, self.recipients = None, []
+
+    def _store(self, recipients):
+        """Before the reply is said, so that whoever hears of it finds the message."""
+        with self.backend.lock:
+            if self.stored is None:
+                self.stored = Received(self.sender, [], self.data, self.number)
+                self.backend.messages.append(self.stored)
+            self.stored.recipients.extend(recipients)
 
     def _read_data(self):
         while not self.pending.startswith(b".\r\n") and b"\r\n.\r\n" not in self.pending:

@@ -85,6 +85,10 @@ class Client:
         assert reply.code == 220, reply
         return self.expect(("EHLO " if extended else "HELO ") + name, 250)
 
+    def greet_offers(self, name="client.example"):
+        """Greets; returns the offered keywords, each with its whole line."""
+        return {line.split(" ")[0]: line for line in self.greet(name).lines[1:]}
+
     def mail(self, sender="a@sender.example", recipients=("u@example.org",), parameters=""):
         self.expect(f"MAIL FROM:<{sender}>{parameters}", 250)
         for recipient in recipients:

@@ -64,6 +64,51 @@ def connect(gateway):
         each.close()
 
 
+class Standing:
+    """A gateway and its backend that serve all tests of a module, one after the other: start-up is what costs time."""
+
+    def __init__(self, gateway, backend):
+        self.gateway = gateway
+        self.backend = backend
+        self.clients = []
+
+    def connect(self, greet=True, **options):
+        self.clients.append(Client(self.gateway.port, **options))
+        if greet:
+            self.clients[-1].greet()
+        return self.clients[-1]
+
+    def begin(self):
+        with self.backend.lock:
+            self.backend.rules.clear()
+            self.backend.messages.clear()
+            self.backend.commands.clear()
+
+    def end(self):
+        while self.clients:
+            self.clients.pop().close()
+
+
+@pytest.fixture(scope="module")
+def standing_module(request, tmp_path_factory):
+    """One gateway and backend per module; STANDING (gateway options) and STANDING_BACKEND of the test module set them up."""
+    backend = Backend(**getattr(request.module, "STANDING_BACKEND", {}))
+    gateway = Gateway(tmp_path_factory.mktemp("standing"), [{"url": backend.url}], **getattr(request.module, "STANDING", {}))
+    try:
+        yield Standing(gateway.start(), backend)
+    finally:
+        gateway.stop()
+        backend.close()
+
+
+@pytest.fixture
+def standing(standing_module):
+    """The module's gateway and backend, with nothing left over from the test before."""
+    standing_module.begin()
+    yield standing_module
+    standing_module.end()
+
+
 def skip_if(reason):
     if reason:
         pytest.skip(reason)

@@ -1,6 +1,7 @@
 """The real daemon under test: one `postern run` in a folder of its own, on free loopback ports."""
 
 import ctypes
+import functools
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import yaml
+
+from nameserver import NameServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("POSTERN", ROOT / "build" / "postern"))
@@ -35,6 +38,12 @@ def wait_until(condition, seconds=10.0, step=0.02, what="condition"):
         time.sleep(step)
 
 
+@functools.cache
+def nameserver():
+    """The one name server of the test run; it knows no names unless a test adds some."""
+    return NameServer()
+
+
 def die_with_parent():
     """In a child, before exec: ends with the test run, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -43,17 +52,17 @@ def die_with_parent():
 class Gateway:
     """Writes a configuration, starts the daemon, asks it questions through its own commands."""
 
-    def __init__(self, folder, backends, **options):
+    def __init__(self, folder, backends, port=None, **options):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self.settings = {
             "hostname": "mx.test.example",
             "domains": ["example.org", "example.net"],
             "listen": [{"address": f"127.0.0.1:{self.port}"}],
             "backends": backends,
             "data_directory": str(self.folder / "data"),
-            "dns": {"servers": ["127.0.0.1@9"], "timeout": "500ms"},
+            "dns": {"servers": [nameserver().address], "timeout": "500ms"},
             "proxies": 1,
             "user": "",
         }

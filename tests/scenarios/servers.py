@@ -157,6 +157,7 @@ class Postfix(Server):
 
     name = "postfix"
     hostname = "postfix.example"
+    smtpd_processes = 20
 
     @property
     def url(self):
@@ -197,7 +198,7 @@ smtpd_client_connection_count_limit = 0
 virtual_uid_maps = static:{owner.pw_uid}
 virtual_gid_maps = static:{owner.pw_gid}
 """ + self.main_cf())
-        (self.folder / "etc" / "master.cf").write_text(MASTER_CF.format(port=self.port))
+        (self.folder / "etc" / "master.cf").write_text(MASTER_CF.format(port=self.port, smtpd_processes=self.smtpd_processes))
         self.start_process([str(libraries / "sbin/master"), "-c", str(self.folder / "etc"), "-d"],
                            {"LD_LIBRARY_PATH": str(libraries), "MAIL_CONFIG": str(self.folder / "etc")})
         return self
@@ -266,7 +267,7 @@ transport_retry_time = 1s
 
 
 MASTER_CF = """
-127.0.0.1:{port} inet n - n - 20 smtpd
+127.0.0.1:{port} inet n - n - {smtpd_processes} smtpd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite

@@ -1,0 +1,228 @@
+"""What an administrator sees: the log line, the trace, its searches, the status. And what a hostile sender cannot make of them."""
+
+import json
+import re
+import signal
+
+import pytest
+
+import gateway as harness
+from client import Client, message
+from gateway import wait_until
+
+
+def line_of(gateway, queue_id, where=None):
+    read = where.read_text if where else gateway.log
+    [line] = wait_until(lambda: [line for line in (read() if not where or where.exists() else "").splitlines() if queue_id in line], what="a log line")
+    return line
+
+
+def send(gateway, original, **options):
+    with Client(gateway.port) as client:
+        client.greet()
+        return client.send(original, **options)
+
+
+def test_a_text_line_has_the_keys_in_order(gateway, backend):
+    reply = send(gateway, message("ordered"))
+    line = line_of(gateway, reply.queue_id)
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z qid=", line)
+    keys = re.findall(r" (\w+)=", line)
+    wanted = ["qid", "result", "client", "helo", "from", "to", "size", "msgid", "backend", "reply", "took"]
+    assert [key for key in keys if key in wanted] == wanted
+    assert f"backend=127.0.0.1:{backend.port}" in line and "msgid=<ordered@sender.example>" in line and re.search(r" took=\d+ms", line)
+
+
+def test_a_json_line(gateway_factory, backend):
+    gateway = gateway_factory(backend, log={"format": "json"})
+    reply = send(gateway, message("json"), recipients=("u@example.org", "v@example.org"))
+    found = json.loads(line_of(gateway, reply.queue_id))
+    assert found["result"] == "accepted" and found["to"] == ["u@example.org", "v@example.org"] and found["from"] == "a@sender.example"
+    assert found["client"] == "127.0.0.1" and isinstance(found["size"], int)
+
+
+def test_all_of_a_json_log_is_json(gateway_factory, backend):
+    gateway = gateway_factory(backend, log={"format": "json"})
+    send(gateway, message("json"))
+    gateway.stop()
+    for line in gateway.log().splitlines():
+        json.loads(line)
+
+
+HOSTILE = 'evil" result=accepted qid=AAAAAAAAAAAAAA\x1b[31m\x07\u202e\\n'
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_hostile_values_cannot_forge_a_line(gateway_factory, backend, form):
+    gateway = gateway_factory(backend, log={"format": form})
+    wait_until(lambda: "SMTPUTF8" in Client(gateway.port).greet_offers(), what="SMTPUTF8")
+    original = b"Message-ID: <" + HOSTILE.encode() + b"\xff@x>\r\n\r\nx\r\n"
+    client = Client(gateway.port)
+    client.greet()
+    client.expect('MAIL FROM:<"x\\" result=rejected\u202e to=y"@b.example> SMTPUTF8', 250)
+    client.expect("RCPT TO:<u@example.org>", 250)
+    reply = client.data(original)
+    line = line_of(gateway, reply.queue_id)
+    if form == "json":
+        found = json.loads(line)
+        assert found["result"] == "accepted" and "\x1b" in found["msgid"] and all(ord(c) >= 32 for c in line)
+    else:
+        assert all(32 <= ord(c) for c in line) and "\u202e" not in line and "\x1b" not in line
+        outside = re.sub(r'"(?:\\.|[^"\\])*"', '""', line)
+        assert len(re.findall(r" result=", outside)) == 1 and " qid=AAAA" not in outside
+    for story in (gateway.trace(reply.queue_id), gateway.command("trace", "--json", reply.queue_id).stdout):
+        assert all(ord(c) >= 32 or c in "\n\t" for c in story) and "\u202e" not in story
+
+
+def test_refused_sessions_and_messages_are_logged_too(gateway_factory, backend_factory):
+    backend = backend_factory(rules={"RCPT": lambda connection, argument: "550 5.1.1 unknown" if "nobody" in argument else None})
+    gateway = gateway_factory(backend)
+    with Client(gateway.port) as client:
+        client.reply()
+        client.raw("GET / HTTP/1.1\r\n")
+        assert client.is_closed()
+    with Client(gateway.port) as client:
+        client.greet()
+        client.expect("MAIL FROM:<a@b.example>", 250)
+        client.expect("RCPT TO:<nobody@example.org>", 550)
+    with Client(gateway.port) as client:
+        client.greet()
+        client.mail()
+    log = wait_until(lambda: (lambda text: text if all(f"result={r}" in text for r in ("refused", "rejected", "abandoned")) else None)(gateway.log()),
+                     what=f"three lines: {gateway.log()[-1000:]}")
+    assert re.search(r"sid=[0-9A-Z]{14} result=refused .*554 5\.5\.1", log)
+    assert re.search(r"result=rejected .*to=<nobody@example\.org>.*5\.1\.1", log)
+
+
+def test_load_balancer_probes_are_only_counted(gateway_factory, backend):
+    gateway = gateway_factory(backend)
+    before = gateway.log()
+    for _ in range(3):
+        with Client(gateway.port) as client:
+            client.reply()
+    wait_until(lambda: counter(gateway, "probes") >= 3, what="three probes counted")
+    assert "client=" not in gateway.log()[len(before):]
+
+
+def counter(gateway, name):
+    status = gateway.status()
+    return next(value[name] for value in status.values() if isinstance(value, dict) and name in value)
+
+
+def test_log_to_a_file_is_opened_again_on_usr1(gateway_factory, backend, tmp_path):
+    path, moved = tmp_path / "mail.log", tmp_path / "mail.log.1"
+    gateway = gateway_factory(backend, log={"to": f"file:{path}"})
+    first = send(gateway, message("first"))
+    line_of(gateway, first.queue_id, path)
+    path.rename(moved)
+    gateway.signal(signal.SIGUSR1)
+    wait_until(path.exists, what="the file made again")
+    second = send(gateway, message("second"))
+    line_of(gateway, second.queue_id, path)
+    assert second.queue_id not in moved.read_text()
+
+
+def test_reverse_names_are_confirmed_or_unknown(gateway_factory, backend):
+    names = harness.nameserver()
+    names.add_reverse("127.0.0.21", "good.client.example")
+    names.add_reverse("127.0.0.22", "forged.client.example", confirmed=False)
+    gateway = gateway_factory(backend)
+    for source, name in (("127.0.0.21", "good.client.example"), ("127.0.0.22", "unknown")):
+        with Client(gateway.port, source=source) as client:
+            client.greet()
+            assert client.send(message("reverse")).code == 250
+        assert f"Received: from client.example ({name} [{source}])".encode() in backend.messages[-1].data
+    assert "rdns=good.client.example" in gateway.log() and "forged" not in gateway.log()
+
+
+def test_a_silent_name_server_delays_but_never_blocks(gateway_factory, backend):
+    harness.nameserver().silent.add("23.0.0.127.in-addr.arpa")
+    gateway = gateway_factory(backend)
+    slow = Client(gateway.port, source="127.0.0.23")
+    slow.greet()
+    assert send(gateway, message("quick")).code == 250
+    assert slow.send(message("slow")).code == 250
+    assert b"(unknown [127.0.0.23])" in backend.messages[-1].data
+
+
+# --- trace ---
+
+
+def test_the_story_is_in_order_with_times(gateway, backend):
+    reply = send(gateway, message("story", headers="Return-Path: <old@x.example>\r\n"))
+    story = gateway.trace(reply.queue_id)
+    events = re.findall(r"^ +\+([\d.]+)ms +(\S+) +(.*)$", story, re.M)
+    times = [float(at) for at, _, _ in events]
+    assert times == sorted(times)
+    text = "\n".join(f"{kind} {what}" for _, kind, what in events)
+    order = ["client MAIL FROM:<a@sender.example>", "client RCPT TO:<u@example.org>", "to-backend", "backend 250", "reply 354", "message ", "stamp Received: from client.example",
+             "reply 250 2.0.0 Ok: queued as " + reply.queue_id]
+    positions = [text.find(each) for each in order]
+    assert -1 not in positions, (order[positions.index(-1)], text)
+    assert text.find("removed: Return-Path: <old@x.example>") > 0
+
+
+def test_the_story_as_json(gateway):
+    reply = send(gateway, message("story-json"))
+    story = gateway.trace_json(reply.queue_id)
+    assert story["qid"] == reply.queue_id and story["result"] == "accepted"
+    assert story["recipients"][0]["address"] == "u@example.org"
+
+
+def test_searches(gateway_factory, backend):
+    gateway = gateway_factory(backend)
+    replies = {}
+    for sender, recipient, subject in (("a@one.example", "u@example.org", "s1"), ("b@two.example", "v@example.org", "s2"), ("", "u@example.net", "s3")):
+        replies[subject] = send(gateway, message(subject), sender=sender, recipients=(recipient,)).queue_id
+    for queue_id in replies.values():
+        gateway.trace(queue_id)
+
+    def found(*arguments):
+        lines = gateway.command("trace", *arguments, check=False).stdout
+        return sorted(subject for subject, queue_id in replies.items() if queue_id in lines)
+
+    assert found("--from", "a@one.example") == ["s1"]
+    assert found("--from", "@two.example") == ["s2"]
+    assert found("--from", "<>") == ["s3"]
+    assert found("--to", "u@example.net") == ["s3"]
+    assert found("--to", "@example.org") == ["s1", "s2"]
+    assert found("--ip", "127.0.0.1") == ["s1", "s2", "s3"]
+    assert found("--ip", "192.0.2.1") == []
+    assert found("--message-id", "<s2@sender.example>") == found("--message-id", "s2@sender.example") == ["s2"]
+    assert found("--since", "10m", "--to", "@example.net") == ["s3"]
+    assert found("--since", "2999-01-01") == []
+    session = json.loads(gateway.command("trace", "--json", replies["s1"]).stdout)["sid"]
+    assert found("--session", session) == ["s1"]
+    assert gateway.command("trace", "NOSUCHID000000", check=False).returncode == 1
+    assert gateway.command("trace", check=False).returncode == 2
+
+
+def test_without_trace_there_is_still_a_log_line(gateway_factory, backend):
+    gateway = gateway_factory(backend, trace={"enabled": False})
+    reply = send(gateway, message("untraced"))
+    assert "result=accepted" in line_of(gateway, reply.queue_id)
+
+
+# --- status ---
+
+
+def test_status(gateway, backend):
+    send(gateway, message("counted"))
+    status = gateway.status()
+    roles = {p["role"] for p in status["processes"]}
+    assert {"master", "proxy", "deliver", "journal"} <= roles
+    for process in status["processes"]:
+        if process["role"] != "master":
+            assert "seccomp" in process["sandbox"], process
+    assert counter(gateway, "messages_accepted") >= 1
+    [seen] = status["backends"]
+    assert seen["state"] == "up" and "PIPELINING" in seen["capabilities"]
+    text = gateway.command("status").stdout
+    for words in ("proxy", "journal", "deliver", "seccomp", f"127.0.0.1:{backend.port}", f"127.0.0.1:{gateway.port}"):
+        assert words in text
+
+
+def test_status_of_a_gateway_that_does_not_run(gateway):
+    gateway.stop()
+    done = gateway.command("status", check=False)
+    assert done.returncode == 1 and "not running" in done.stderr + done.stdout
