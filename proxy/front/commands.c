@@ -132,6 +132,7 @@ proceed_mail(struct running_command *running)
 
 	session->transactions++;
 	session->transaction = transaction_new(session, &running->mail);
+	session_await_command(session);
 	record_event(&session->transaction->record, session->front->clock, RECORD_EVENT_COMMAND, "MAIL %.*s", (int)running->argument.length,
 	    running->argument.at);
 	session_reply_text(session, 250, "2.1.0", "Ok");

@@ -16,6 +16,7 @@
 #include "mail/command.h"
 
 #define OUTPUT_LIMIT (256u << 10) /* a client that sends commands and never reads the replies is cut off here */
+#define DRAIN_IDLE_MS 2000 /* silence between transactions that ends a session of a draining process */
 #define IPV6_CLIENT_PREFIX 64 /* one customer's network counts as one client */
 
 static size_t on_bytes(void *context, const char *bytes, size_t length);
@@ -97,6 +98,16 @@ session_reply_text(struct session *session, int code, const char *enhanced, cons
 /* --- waiting and ending --- */
 
 void
+session_await_command(struct session *session)
+{
+	int64_t timeout_ms = session->front->config->timeouts.command;
+
+	if (session->front->draining && session->transaction == NULL && timeout_ms > DRAIN_IDLE_MS)
+		timeout_ms = DRAIN_IDLE_MS;
+	stream_set_timeout(session->stream, timeout_ms);
+}
+
+void
 session_wait(struct session *session)
 {
 	session_change_state(session, SESSION_WAITING);
@@ -112,11 +123,7 @@ session_proceed(struct session *session)
 		return;
 	}
 	session_change_state(session, SESSION_COMMANDS);
-	stream_set_timeout(session->stream, session->front->config->timeouts.command);
-	if (session->front->draining && session->transaction == NULL) {
-		session_drain(session, false);
-		return;
-	}
+	session_await_command(session);
 	stream_resume(session->stream);
 }
 
@@ -255,14 +262,23 @@ session_free(struct session **session_address)
 		front->on_session_ended(front->context);
 }
 
+static void
+say_service_ends(struct session *session)
+{
+	session_reply_text(session, 421, "4.3.2", "%s Service shutting down, try again", session->front->config->hostname);
+}
+
 void
 session_drain(struct session *session, bool now)
 {
-	if (!now && (session->transaction != NULL || session->state != SESSION_COMMANDS))
+	if (!now) {
+		if (session->state == SESSION_COMMANDS)
+			session_await_command(session);
 		return;
-	if (now && session->transaction != NULL && transaction_is_being_delivered(session->transaction))
+	}
+	if (session->transaction != NULL && transaction_is_being_delivered(session->transaction))
 		return; /* its budget bounds it; ending it now could double the message */
-	session_reply_text(session, 421, "4.3.2", "%s Service shutting down, try again", session->front->config->hostname);
+	say_service_ends(session);
 	session_end(session);
 	if (!session->inside_input)
 		session_free(&session);
@@ -404,7 +420,9 @@ on_closed(void *context, enum stream_close_reason reason, int error)
 	CHECK_MAGIC(session, SESSION_MAGIC);
 	record_event(session_record(session), session->front->clock, RECORD_EVENT_CONNECT, "%s%s%s", stream_close_reason_text(reason),
 	    error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
-	if (timed_out && session->state != SESSION_WAITING)
+	if (timed_out && session->front->draining && session->transaction == NULL)
+		say_service_ends(session);
+	else if (timed_out && session->state != SESSION_WAITING)
 		session_reply_text(session, 421, "4.4.2", "%s Error: timeout exceeded", session->front->config->hostname);
 	else
 		session->client_gone = true;

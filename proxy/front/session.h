@@ -60,7 +60,8 @@ struct session {
 
 /* Takes the accepted descriptor; greets, or refuses with 421 and closes. NULL when refused. */
 struct session *session_new(struct front *front, int descriptor, const struct sockaddr *peer);
-/* At a drain: ends it when it is between transactions, or `now` in any case, with 421. */
+/* At a drain a session goes on as long as its client has something to say: between transactions it is ended, with 421, after a
+ * moment of silence. `now`: in any case. */
 void session_drain(struct session *session, bool now);
 
 /* For the files of front/. */
@@ -69,6 +70,8 @@ void session_change_state(struct session *session, enum session_state state);
 void session_reply(struct session *session, const struct reply *reply);
 void session_reply_text(struct session *session, int code, const char *enhanced, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The time limit for the next command; a short one between transactions of a process that drains. */
+void session_await_command(struct session *session);
 /* Input stands still until session_proceed. */
 void session_wait(struct session *session);
 void session_proceed(struct session *session);
