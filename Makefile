@@ -111,8 +111,16 @@ fuzz:
 $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(call floor_libraries,$(FUZZ_FLOORS))
 	$(QUIET)$(CC) $(CPPFLAGS) $(filter-out -Wmissing-prototypes,$(CFLAGS)) -fsanitize=fuzzer -MMD -MP -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
 
+# Messages/s and CPU time per message beside Postfix as before-queue proxy and beside no proxy, in one run, as ratios.
+bench: all
+	@POSTERN=$(abspath $(BUILD)/postern) POSTERN_PEERS=$(abspath $(BUILD)/peers) /usr/bin/python3 tests/bench/bench.py
+
+# Many kills, reloads and slow clients under load, at length, with figures; make scenarios has them in small.
+soak: all
+	@POSTERN=$(abspath $(BUILD)/postern) $(PYTEST) -s tests/soak
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit deps run check-deps check check-built lint scenarios conformance sanitize fuzz clean
+.PHONY: all unit deps run check-deps check check-built lint scenarios conformance sanitize fuzz bench soak clean
 -include $(shell find $(BUILD) -name '*.d' -type f -not -path '$(BUILD)/peers/*' 2>/dev/null)
