@@ -600,6 +600,15 @@ stream_drop_input(struct stream *stream)
 	return dropped;
 }
 
+void
+stream_acknowledge(struct stream *stream)
+{
+	int on = 1;
+	CHECK_MAGIC(stream, STREAM_MAGIC);
+	if (stream->descriptor >= 0)
+		setsockopt(stream->descriptor, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 uint64_t
 stream_bytes_read(const struct stream *stream)
 {

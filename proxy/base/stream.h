@@ -78,6 +78,9 @@ void stream_set_timeout(struct stream *stream, int64_t timeout_ms);
 /* Bytes read that the owner has not taken yet; dropped (for STARTTLS, later). Returns how many. Inside on_bytes all
  * bytes of that call are dropped and counted, whatever it returns. */
 size_t stream_drop_input(struct stream *stream);
+/* Acknowledges at once what has come, when more is expected: a peer with Nagle's algorithm that writes its answers one by one keeps
+ * the second back until the first is acknowledged, which TCP puts off by 40 ms (RFC 9293 3.7.4, 3.8.6.3). */
+void stream_acknowledge(struct stream *stream);
 uint64_t stream_bytes_read(const struct stream *stream);
 int stream_descriptor(const struct stream *stream);
 

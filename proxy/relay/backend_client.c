@@ -361,6 +361,13 @@ handle_reply(struct backend_client *client, const struct reply *reply)
 	}
 }
 
+/* The rest of a reply, or of the replies to pipelined commands. */
+static bool
+is_owed_more(const struct backend_client *client, size_t left)
+{
+	return left > 0 || (client->state == STATE_READY && client->outstanding > 0);
+}
+
 static size_t
 on_bytes(void *context, const char *bytes, size_t length)
 {
@@ -382,6 +389,8 @@ on_bytes(void *context, const char *bytes, size_t length)
 		taken += used;
 		reply_clear(&reply);
 	}
+	if (client->stream != NULL && is_owed_more(client, length - taken))
+		stream_acknowledge(client->stream);
 	leave(client);
 	return taken;
 }
