@@ -26,8 +26,9 @@ void deliver_client_free(struct deliver_client **client);
 /* A (new) deliver process is there; takes the descriptor. */
 void deliver_client_connect(struct deliver_client *client, int descriptor);
 
-/* Writes the view into the Maildir of each recipient under backend number `backend` of the configuration, fsynced.
- * replies: one per recipient, 250 or 4xx/5xx. The view may be freed after the call. */
+/* Writes the view into the Maildir of each recipient under backend number `backend` of the configuration, fsynced. Recipients with the
+ * same Maildir get one copy and the same reply. replies: one per recipient, 250 or 4xx/5xx. The view may be freed after the call.
+ * What deliver has not begun when the time is over it leaves undone. */
 typedef void deliver_store_callback(void *context, enum deliver_status status, const struct reply *replies, size_t count);
 uint64_t deliver_client_store(struct deliver_client *client, unsigned backend, const char *queue_id, const struct view *view,
     const struct envelope *envelope, int64_t timeout_ms, deliver_store_callback *callback, void *context);
@@ -55,6 +56,7 @@ typedef void deliver_recorded_callback(void *context, bool ok);
 uint64_t deliver_client_ledger_record(struct deliver_client *client, const struct ledger_entry *entries, size_t count,
     int64_t timeout_ms, deliver_recorded_callback *callback, void *context);
 void deliver_client_cancel(struct deliver_client *client, uint64_t id);
+/* True when a deliver process is there, has introduced itself, and its ledger works. */
 bool deliver_client_is_connected(const struct deliver_client *client);
 
 #endif

@@ -1,0 +1,289 @@
+/* The life of the deliver process: set-up, directories, sandbox, ledger, service, end. Holds no network and no message longer than it
+ * takes to write it. */
+#include "deliver/deliver.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/sandbox.h"
+#include "conf/config.h"
+#include "deliver/ledger.h"
+#include "deliver/maildir.h"
+#include "deliver/service.h"
+#include "wire/child.h"
+
+#define DRAIN_MS 8000 /* at an orderly stop the proxies have ended before us */
+#define TICK_S 60 /* expiry; another try for a ledger that could not be opened */
+
+struct deliver {
+	struct event_base *base;
+	struct config *config;
+	struct child *child;
+	struct maildir **maildirs; /* by backend number */
+	size_t maildir_count;
+	char *ledger_path;
+	struct ledger *ledger;
+	struct deliver_service *service;
+	struct event *tick_timer, *drain_timer;
+	bool draining;
+};
+
+/* ---- orders of the master ---- */
+
+static void
+on_drain_timer(evutil_socket_t descriptor, short what, void *context)
+{
+	struct deliver *deliver = context;
+
+	(void)descriptor, (void)what;
+	log_warning("stopping though some proxies are still there");
+	event_base_loopexit(deliver->base, NULL);
+}
+
+/* Nothing is under way between two requests, but proxies that still finish their sessions need us: the end comes with the last of
+ * them. Without a master they drain by themselves; we stay as long as they may. */
+static void
+on_drain(void *context)
+{
+	struct deliver *deliver = context;
+	int64_t patience_ms = DRAIN_MS;
+
+	deliver->draining = true;
+	if (deliver->child == NULL || child_master_gone(deliver->child))
+		patience_ms += deliver->config->timeouts.drain;
+	struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
+	if (deliver_service_peers(deliver->service) == 0)
+		event_base_loopexit(deliver->base, NULL);
+	else
+		evtimer_add(deliver->drain_timer, &patience);
+}
+
+static void
+on_idle(void *context)
+{
+	struct deliver *deliver = context;
+
+	if (deliver->draining)
+		event_base_loopexit(deliver->base, NULL);
+}
+
+static void
+on_peer(void *context, enum role role, unsigned slot, uint32_t generation, int descriptor)
+{
+	struct deliver *deliver = context;
+
+	(void)slot, (void)generation;
+	if (role == ROLE_PROXY)
+		deliver_service_add_peer(deliver->service, descriptor);
+	else
+		close(descriptor);
+}
+
+static void
+apply_log_level(const struct config *config)
+{
+	int level = config->log_level == NULL ? -1 : log_level_from_text(config->log_level);
+
+	log_set_level(level < 0 ? LOG_LEVEL_INFO : (enum log_level)level);
+}
+
+/* A reload that kept us: the Maildirs are the same in number and place. */
+static void
+on_configuration(void *context, uint32_t generation, const char *text)
+{
+	struct deliver *deliver = context;
+	struct config_errors errors = {0};
+	struct config *config = config_load_text(deliver->config->file_name, span_of(text), &errors);
+
+	if (config == NULL) {
+		log_error("configuration of generation %u cannot be read here; the old one stays", generation);
+	} else {
+		if (strcmp(config->data_directory, deliver->config->data_directory) != 0)
+			log_warning("data_directory has changed: ledger and Maildirs stay in the old one until postern is started anew");
+		config_free(&deliver->config);
+		deliver->config = config;
+		apply_log_level(config);
+	}
+	buffer_free(&errors.text);
+}
+
+/* ---- life ---- */
+
+static struct config *
+load_config(const struct child_setup *setup)
+{
+	struct config_errors errors = {0};
+	struct config *config = config_load_text(setup->config_name, span_of(setup->config_text), &errors);
+
+	if (config == NULL)
+		fatal("configuration: %s", buffer_text(&errors.text));
+	buffer_free(&errors.text);
+	return config;
+}
+
+/* The absolute path of a directory that the configuration names, made when it is missing. Caller frees. */
+static char *
+directory_path(const struct config *config, const char *name)
+{
+	char *path = name[0] == '/' ? memory_copy_string(name) : memory_format("%s/%s", config->data_directory, name);
+	char resolved[PATH_MAX];
+
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		fatal("%s: %s", path, strerror(errno));
+	if (realpath(path, resolved) == NULL)
+		fatal("%s: %s", path, strerror(errno));
+	memory_free(&path);
+	return memory_copy_string(resolved);
+}
+
+/* All directories, then the sandbox, then what has to belong to our own user. */
+static const char *
+open_all(struct deliver *deliver, const struct child_setup *setup)
+{
+	const struct config *config = deliver->config;
+	const char **directories = memory_new_array(config->backend_count + 1, sizeof *directories);
+	struct sandbox_options options = {
+		.profile = SANDBOX_DELIVER,
+		.role = "deliver",
+		.log_only = setup->sandbox_log_only,
+		.user = setup->user,
+		.chroot_directory = setup->chroot_directory,
+		.directories = directories,
+	};
+	char *paths[SHARED_BACKENDS + 1];
+
+	deliver->maildir_count = config->backend_count;
+	deliver->maildirs = memory_new_array(config->backend_count, sizeof(struct maildir *));
+	paths[0] = directory_path(config, "ledger");
+	directories[options.directory_count++] = paths[0];
+	deliver->ledger_path = memory_format("%s/ledger.db", paths[0]);
+	for (size_t i = 0; i < config->backend_count; i++) {
+		if (config->backends[i].protocol != BACKEND_MAILDIR)
+			continue;
+		size_t at = options.directory_count++;
+		if (at > SHARED_BACKENDS)
+			fatal("too many backends");
+		directories[at] = paths[at] = directory_path(config, config->backends[i].path);
+		deliver->maildirs[i] = maildir_open(paths[at], config->hostname, clock_system());
+		if (deliver->maildirs[i] == NULL)
+			fatal("%s: %s", paths[at], strerror(errno));
+	}
+	const char *sandbox = sandbox_enter(&options);
+	for (size_t i = 0; i < options.directory_count; i++)
+		memory_free(&paths[i]);
+	memory_free(&directories);
+	return sandbox;
+}
+
+/* What libraries open at their first use, opened now. */
+static void
+warm_up(void)
+{
+	unsigned char bytes[EVP_MAX_MD_SIZE];
+	unsigned size;
+
+	sqlite3_randomness(8, bytes);
+	EVP_Digest("", 0, bytes, &size, EVP_sha256(), NULL);
+}
+
+static void
+ledger_try(struct deliver *deliver)
+{
+	deliver->ledger = ledger_open(deliver->ledger_path, clock_system());
+	if (deliver->ledger == NULL)
+		log_alarm("ledger: %s cannot be used: mail for several recipients is taken one recipient at a time", deliver->ledger_path);
+}
+
+static void
+on_tick(evutil_socket_t descriptor, short what, void *context)
+{
+	struct deliver *deliver = context;
+
+	(void)descriptor, (void)what;
+	if (deliver->ledger != NULL) {
+		deliver_service_tick(deliver->service);
+		return;
+	}
+	ledger_try(deliver);
+	if (deliver->ledger != NULL)
+		deliver_service_set_ledger(deliver->service, deliver->ledger);
+}
+
+static void
+start(struct deliver *deliver, struct child_setup *setup)
+{
+	static const struct child_callbacks callbacks = {.on_drain = on_drain, .on_peer = on_peer, .on_configuration = on_configuration};
+	static const struct timeval tick = {TICK_S, 0};
+
+	deliver->base = event_base_new();
+	if (deliver->base == NULL)
+		fatal("no event loop");
+	deliver->drain_timer = evtimer_new(deliver->base, on_drain_timer, deliver);
+	deliver->tick_timer = event_new(deliver->base, -1, EV_PERSIST, on_tick, deliver);
+	event_add(deliver->tick_timer, &tick);
+	deliver->child = child_new(deliver->base, &callbacks, deliver);
+	log_set_emitter(child_log_line, deliver->child);
+	ledger_try(deliver);
+	deliver->service = deliver_service_new(&(struct deliver_service_options){
+		.base = deliver->base,
+		.maildirs = deliver->maildirs,
+		.maildir_count = deliver->maildir_count,
+		.ledger = deliver->ledger,
+		.clock = clock_system(),
+		.page = shared_memory_page(setup->shared, setup->slot),
+		.on_idle = on_idle,
+		.context = deliver,
+	});
+	for (unsigned i = 0; i < setup->peer_count; i++)
+		on_peer(deliver, setup->peers[i].role, setup->peers[i].slot, setup->peers[i].generation, setup->peers[i].descriptor);
+}
+
+static void
+finish(struct deliver *deliver)
+{
+	deliver_service_free(&deliver->service);
+	ledger_close(&deliver->ledger);
+	for (size_t i = 0; i < deliver->maildir_count; i++)
+		maildir_close(&deliver->maildirs[i]);
+	memory_free(&deliver->maildirs);
+	memory_free(&deliver->ledger_path);
+	event_free(deliver->tick_timer);
+	event_free(deliver->drain_timer);
+	log_set_emitter(NULL, NULL);
+	child_free(&deliver->child);
+	config_free(&deliver->config);
+	event_base_free(deliver->base);
+}
+
+int
+deliver_process(void)
+{
+	struct child_setup setup;
+	struct deliver deliver = {0};
+
+	log_set_role("deliver", -1);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error to answer, not an end */
+	umask(077);
+	child_receive_setup(&setup);
+	deliver.config = load_config(&setup);
+	apply_log_level(deliver.config);
+	warm_up();
+	const char *sandbox = open_all(&deliver, &setup);
+	start(&deliver, &setup);
+	child_ready(deliver.child, sandbox);
+	event_base_dispatch(deliver.base);
+	finish(&deliver);
+	return 0;
+}
