@@ -112,7 +112,7 @@ class Backend:
 
     def _serve(self, connection, number):
         try:
-            Conversation(self, connection, number).run()
+            self.conversation(self, connection, number).run()
         except (OSError, EOFError):
             pass
         finally:
@@ -266,3 +266,6 @@ class Conversation:
     def do_quit(self):
         self.act("QUIT", "221 2.0.0 bye")
         return "quit"
+
+
+Backend.conversation = Conversation
