@@ -142,6 +142,15 @@ make_directory(const struct config *config, const struct wanted_directory *wante
 	return ok;
 }
 
+/* quarantine is kept as written: maildir:PATH. */
+static const char *
+maildir_path(const char *text)
+{
+	static const char scheme[] = "maildir:";
+
+	return strncmp(text, scheme, sizeof scheme - 1) == 0 ? text + sizeof scheme - 1 : text;
+}
+
 bool
 privileges_make_directories(const struct config *config, struct buffer *error)
 {
@@ -160,5 +169,7 @@ privileges_make_directories(const struct config *config, struct buffer *error)
 	for (size_t i = 0; ok && i < config->backend_count; i++)
 		if (config->backends[i].protocol == BACKEND_MAILDIR)
 			ok = make_directory(config, &(struct wanted_directory){config->backends[i].path, 0700, ROLE_DELIVER, false}, error);
+	if (ok && config->quarantine != NULL)
+		ok = make_directory(config, &(struct wanted_directory){maildir_path(config->quarantine), 0700, ROLE_DELIVER, false}, error);
 	return ok;
 }

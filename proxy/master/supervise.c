@@ -105,6 +105,16 @@ answer_reloads(struct supervisor *supervisor, const char *error)
 	supervisor->callbacks->on_reloaded(supervisor->context, supervisor->reloads_done, error);
 }
 
+/* Each reason is a line that says file and place itself. */
+static void
+log_lines(const char *text)
+{
+	for (size_t length; *text != '\0'; text += length + (text[length] == '\n')) {
+		length = strcspn(text, "\n");
+		log_error("reload: %.*s", (int)length, text);
+	}
+}
+
 static void
 begin_reload(struct supervisor *supervisor)
 {
@@ -114,7 +124,8 @@ begin_reload(struct supervisor *supervisor)
 	supervisor->reloads_begun = supervisor->reloads_asked;
 	generation = generation_load(supervisor->config_file, supervisor->last_generation + 1, supervisor->current, &error);
 	if (generation == NULL) {
-		log_error("reload: the configuration cannot be used, generation %u stays: %s", supervisor->current->number, buffer_text(&error));
+		log_error("reload: the configuration cannot be used, generation %u stays", supervisor->current->number);
+		log_lines(buffer_text(&error));
 		answer_reloads(supervisor, buffer_text(&error));
 	} else {
 		log_info("reload: generation %u starts", generation->number);
