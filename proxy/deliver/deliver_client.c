@@ -382,7 +382,10 @@ struct deliver_client *
 deliver_client_new(struct event_base *base)
 {
 	struct deliver_client *client = memory_new(sizeof *client);
+	struct ledger_entry entry;
 
+	/* libcrypto opens its configuration file at the first digest of a process; that must not be in the sandbox. */
+	ledger_make_keys("", "", (const uint8_t[LEDGER_KEY_SIZE]){0}, &entry);
 	client->base = base;
 	client->ids = id_map_new();
 	TAILQ_INIT(&client->requests);
