@@ -126,6 +126,7 @@ delivery_connection_failed(struct delivery *delivery, const struct backend_failu
 		delivery_note(delivery, RECORD_EVENT_NOTE, "the pooled connection to %s had gone, opening a new one", backend_name(delivery));
 		delivery->fresh = true;
 	} else {
+		shared_count(delivery->relay->page, COUNTER_BACKEND_FAILURES, 1);
 		note_failure(delivery, failure);
 	}
 }
@@ -343,7 +344,6 @@ on_failed(void *context, const struct backend_failure *failure)
 {
 	struct delivery *delivery = context;
 	CHECK_MAGIC(delivery, DELIVERY_MAGIC);
-	shared_count(delivery->relay->page, COUNTER_BACKEND_FAILURES, 1);
 	switch (delivery->state) {
 	case DELIVERY_CHECK_REPLY:
 		delivery_connection_failed(delivery, failure);

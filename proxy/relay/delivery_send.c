@@ -440,6 +440,7 @@ delivery_send_failed(struct delivery *delivery, const struct backend_failure *fa
 {
 	struct reply mapped = {0};
 	if (delivery->state == DELIVERY_SEND_END) {
+		shared_count(delivery->relay->page, COUNTER_BACKEND_FAILURES, 1);
 		outcome_is_unknown(delivery, failure->kind);
 		return;
 	}

@@ -23,8 +23,8 @@ own_row(const struct health *health, unsigned backend)
 	return &own_page(health)->backends[backend];
 }
 
-static struct shared_backend *
-next_row(struct row_walk *walk)
+static struct shared_page *
+next_page(struct row_walk *walk)
 {
 	uint32_t generation = atomic_load(&own_page(walk->health)->generation);
 	while (walk->next < SHARED_SLOTS) {
@@ -32,9 +32,16 @@ next_row(struct row_walk *walk)
 		struct shared_page *page = shared_memory_page(walk->health->shared, slot);
 		bool live = atomic_load(&page->process_id) != 0 && atomic_load(&page->generation) == generation;
 		if (slot == walk->health->slot || live)
-			return &page->backends[walk->backend];
+			return page;
 	}
 	return NULL;
+}
+
+static struct shared_backend *
+next_row(struct row_walk *walk)
+{
+	struct shared_page *page = next_page(walk);
+	return page != NULL ? &page->backends[walk->backend] : NULL;
 }
 
 enum health_state
@@ -133,4 +140,16 @@ health_release_connection(const struct health *health, unsigned backend)
 {
 	uint32_t before = atomic_fetch_sub(&own_row(health, backend)->open_connections, 1);
 	ASSERT(before > 0);
+}
+
+unsigned
+health_rivals(const struct health *health)
+{
+	unsigned count = 0;
+	struct row_walk walk = {health, 0, 0};
+	for (struct shared_page *page = next_page(&walk); page != NULL; page = next_page(&walk)) {
+		if (page != own_page(health) && atomic_load(&page->gauges[GAUGE_BACKEND_WAITING]) > 0)
+			count++;
+	}
+	return count;
 }

@@ -36,6 +36,8 @@ bool health_capabilities(const struct health *health, unsigned backend, struct c
 unsigned health_open_connections(const struct health *health, unsigned backend);
 /* One more of ours, if that keeps the total within max_connections. */
 bool health_claim_connection(const struct health *health, unsigned backend);
+/* Other proxies in which somebody waits for a backend connection (whichever). */
+unsigned health_rivals(const struct health *health);
 void health_release_connection(const struct health *health, unsigned backend);
 
 #endif

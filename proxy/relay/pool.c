@@ -2,6 +2,7 @@
  * connection, also lent ones. All calls of borrowers come from the pump or from a connection's own events. */
 #include "relay/pool.h"
 
+#include <limits.h>
 #include <sys/queue.h>
 
 #include "base/assert.h"
@@ -13,6 +14,10 @@
 #define POLL_MS 20
 /* A backend that says 421 to one connection more, while it serves others, is not asked for more for so long. */
 #define CROWDED_PAUSE_US 1000000
+/* Long enough for another proxy's line to try again. */
+#define YIELD_US (3 * POLL_MS * 1000)
+/* With fewer connections than proxies, a turn lasts so long. */
+#define TURN_US 200000
 
 enum pooled_state {
 	POOLED_OPENING,
@@ -55,7 +60,9 @@ struct pool_backend {
 	TAILQ_HEAD(waiter_list, pool_waiter) waiters;
 	unsigned waiter_count;
 	unsigned unresolved; /* connections to be opened once DNS has answered; counted in shared memory already */
-	int64_t crowded_until_us;
+	int64_t crowded_until_us; /* no opening before: the backend said that we have too many */
+	int64_t yield_until_us; /* no opening before: it is another proxy's turn */
+	int64_t turn_since_us; /* our own turn; 0 = begins with the next opening */
 };
 
 struct pool {
@@ -365,6 +372,54 @@ reclaim_one(struct pool_backend *backend)
 	return true;
 }
 
+/* How many connections this proxy may have while others wait too: its part of max_connections. There may be fewer
+ * connections than proxies (0): then they take turns. */
+static unsigned
+fair_share(const struct pool_backend *backend)
+{
+	unsigned rivals = health_rivals(backend->pool->options.health);
+	return rivals == 0 ? UINT_MAX : backend_config(backend)->max_connections / (rivals + 1);
+}
+
+static bool
+is_exhausted(const struct pool_backend *backend)
+{
+	return health_open_connections(backend->pool->options.health, backend->number) >= backend_config(backend)->max_connections;
+}
+
+/* Somebody in another proxy waits for a connection, and this backend has no more to give. */
+static bool
+is_wanted_elsewhere(const struct pool_backend *backend)
+{
+	return health_rivals(backend->pool->options.health) > 0 && is_exhausted(backend);
+}
+
+/* We have more than our part: the one that comes back is given up. Our own line must not get in first again. */
+static bool
+must_yield(struct pool_backend *backend)
+{
+	unsigned share = fair_share(backend);
+	int64_t now_us = clock_monotonic_us(backend->pool->options.clock);
+	if (count_working(backend) <= share || !is_exhausted(backend))
+		return false;
+	if (share > 0)
+		return true;
+	if (now_us - backend->turn_since_us < TURN_US)
+		return false;
+	backend->yield_until_us = now_us + YIELD_US;
+	backend->turn_since_us = 0;
+	return true;
+}
+
+static bool
+may_open(const struct pool_backend *backend)
+{
+	int64_t now_us = clock_monotonic_us(backend->pool->options.clock);
+	unsigned share = fair_share(backend);
+	return now_us >= backend->crowded_until_us && now_us >= backend->yield_until_us &&
+	    (count_working(backend) < share || count_working(backend) == 0);
+}
+
 enum room { ROOM_OPENED, ROOM_RECLAIMED, ROOM_NONE };
 
 /* One connection more for the line, by opening one or by taking one back. */
@@ -372,11 +427,12 @@ static enum room
 make_room(struct pool_backend *backend)
 {
 	struct pool *pool = backend->pool;
-	bool crowded = clock_monotonic_us(pool->options.clock) < backend->crowded_until_us;
 	enum health_state state = health_look(pool->options.health, backend->number);
-	if (!crowded && state != HEALTH_SKIP && claim(backend)) {
+	if (state != HEALTH_SKIP && may_open(backend) && claim(backend)) {
 		if (state == HEALTH_PROBE)
 			health_claim_probe(pool->options.health, backend->number);
+		if (backend->turn_since_us == 0)
+			backend->turn_since_us = clock_monotonic_us(pool->options.clock);
 		open_or_resolve(backend);
 		assign_openings(backend);
 		return ROOM_OPENED;
@@ -426,15 +482,6 @@ is_worn(const struct pooled *pooled)
 	int64_t age_us = clock_monotonic_us(pool->options.clock) - backend_client_opened_us(pooled->client);
 	return backend_client_messages(pooled->client) >= limits->messages || backend_client_refusals(pooled->client) >= limits->refusals ||
 	    age_us >= limits->age_ms * 1000;
-}
-
-/* Somebody else, in another proxy, waits for a connection, and this backend has no more to give. */
-static bool
-is_wanted_elsewhere(const struct pool_backend *backend)
-{
-	const struct health *health = backend->pool->options.health;
-	return shared_gauge_total(health->shared, GAUGE_BACKEND_WAITING) > 0 &&
-	    health_open_connections(health, backend->number) >= backend_config(backend)->max_connections;
 }
 
 static void
@@ -661,7 +708,8 @@ pool_return(struct pool *pool, struct backend_client **client)
 	}
 	bool wanted = pooled->backend->waiter_count > 0;
 	become_idle(pooled);
-	if (is_worn(pooled) || (!wanted && pool->options.config->pool.idle_ms == 0))
+	bool yields = wanted && must_yield(pooled->backend);
+	if (yields || is_worn(pooled) || (!wanted && pool->options.config->pool.idle_ms == 0))
 		pooled_quit(pooled);
 	if (wanted)
 		pump_soon(pool);

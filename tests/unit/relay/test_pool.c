@@ -224,6 +224,59 @@ START_TEST(two_proxies_share_the_limit)
 }
 END_TEST
 
+/* Both proxies always have a line; neither may starve, whether there are fewer connections than proxies or more. */
+static struct mail rival_mails[2][4];
+static unsigned rival_done[2];
+
+static void
+rivals_go_round(void)
+{
+	for (int proxy = 0; proxy < 2; proxy++) {
+		for (int i = 0; i < 4; i++) {
+			struct mail *mail = &rival_mails[proxy][i];
+			if (mail->done) {
+				ck_assert_int_eq(mail->result.code, 250);
+				rival_done[proxy]++;
+				mail_free(mail);
+				mail->world = NULL;
+			}
+			if (mail->world == NULL) {
+				mail_init_at(mail, &world, proxy == 0 ? world.relay : world.second, "a@example.com");
+				mail_ask(mail, "b@example.org");
+			}
+			if (mail->answered && mail->view.count == 0) {
+				ck_assert_int_eq(mail->recipient.code, 250);
+				mail_begin_send(mail, MESSAGE, strlen(MESSAGE), 8000);
+			}
+		}
+	}
+}
+
+START_TEST(proxies_do_not_starve_each_other)
+{
+	for (int limit = 1; limit <= 3; limit++) {
+		char *backends = memory_format("  - {url: \"smtp://127.0.0.1:%%u\", max_connections: %d}\n", limit);
+		start(1, backends, "recipient_cache: 0s\n");
+		world_start_second(&world);
+		memset(rival_mails, 0, sizeof rival_mails);
+		memset(rival_done, 0, sizeof rival_done);
+		int64_t end_us = clock_monotonic_us(clock_system()) + 1500000;
+		while (clock_monotonic_us(clock_system()) < end_us) {
+			rivals_go_round();
+			event_base_loop(world.base, EVLOOP_ONCE);
+		}
+		unsigned total = rival_done[0] + rival_done[1];
+		ck_assert_msg(rival_done[0] > total / 10 && rival_done[1] > total / 10, "limit %d: %u and %u", limit, rival_done[0],
+		    rival_done[1]);
+		ck_assert_uint_le(world.stubs[0]->open_max, (unsigned)limit);
+		for (int i = 0; i < 8; i++)
+			mail_free(&rival_mails[i / 4][i % 4]);
+		world_free(&world);
+		memory_free(&backends);
+	}
+}
+END_TEST
+
 /* The backend's own limit is lower than the one we were told: it serves what it has, the others wait. */
 START_TEST(backend_with_a_lower_limit)
 {
@@ -312,5 +365,5 @@ END_TEST
 
 SUITE_MAIN("pool", connections_are_reused, retired_after_messages, retired_after_refusals, retired_by_age_and_idleness,
     a_stale_connection_is_replaced, hold_ends_and_the_envelope_is_said_again, slow_clients_do_not_occupy_the_backend,
-    the_wait_is_bounded_and_in_order, two_proxies_share_the_limit, backend_with_a_lower_limit, cache_spares_the_check, cache_was_wrong,
+    the_wait_is_bounded_and_in_order, two_proxies_share_the_limit, proxies_do_not_starve_each_other, backend_with_a_lower_limit, cache_spares_the_check, cache_was_wrong,
     data_without_recipients)
