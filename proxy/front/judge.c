@@ -87,6 +87,7 @@ note_message(struct transaction *transaction)
 		record_set(&transaction->record.message_id, value);
 		memory_free(&value);
 	}
+	transaction->record.size_bytes = message_store_length(transaction->message);
 	record_event(&transaction->record, front->clock, RECORD_EVENT_MESSAGE, "%llu bytes, %zu header fields%s%s",
 	    (unsigned long long)message_store_length(transaction->message), transaction->headers.count,
 	    transaction->lines.mbox_line_removed ? ", leading mbox From line removed" : "",
@@ -170,12 +171,25 @@ judge_message(struct transaction *transaction)
 
 /* --- stamps and sending --- */
 
+/* The story shows a field on one line. */
+static void
+note_stamp(struct transaction *transaction, const char *prefix, struct span field)
+{
+	struct buffer text = {0};
+
+	for (size_t i = 0; i < field.length; i++) {
+		if (field.at[i] == '\r' || field.at[i] == '\n')
+			continue;
+		buffer_append_char(&text, field.at[i] == '\t' ? ' ' : field.at[i]);
+	}
+	record_event(&transaction->record, transaction->session->front->clock, RECORD_EVENT_STAMP, "%s%s", prefix, buffer_text(&text));
+	buffer_free(&text);
+}
+
 static void
 add_stamp(struct transaction *transaction, struct buffer *stamp)
 {
-	struct front *front = transaction->session->front;
-
-	record_event(&transaction->record, front->clock, RECORD_EVENT_STAMP, "%.*s", (int)(stamp->length - 2), buffer_text(stamp));
+	note_stamp(transaction, "", span_make(stamp->data, stamp->length));
 	view_add_text(&transaction->view, span_make(stamp->data, stamp->length));
 	buffer_free(stamp);
 }
@@ -214,8 +228,7 @@ build_view(struct transaction *transaction)
 
 		if (!span_is_nocase(field->name, "Return-Path"))
 			continue;
-		record_event(&transaction->record, session->front->clock, RECORD_EVENT_STAMP, "removed: %.*s", (int)(field->length - 2),
-		    field->name.at);
+		note_stamp(transaction, "removed: ", span_make(field->name.at, field->length));
 		view_add_range(view, from, field->offset - from);
 		from = field->offset + field->length;
 	}
