@@ -316,6 +316,8 @@ handle_line(struct session *session, struct span line, bool more_input)
 	session->spoke = true;
 	if (memchr(line.at, '\0', line.length) != NULL || memchr(line.at, '\r', line.length) != NULL) {
 		refuse_line(session, 500, "5.5.2", "NUL or bare <CR> in command");
+		if (command_is_foreign_protocol(line)) /* the first line of a TLS handshake mostly has a NUL */
+			session_end(session);
 		return;
 	}
 	session_command(session, line, more_input);

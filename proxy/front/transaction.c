@@ -144,11 +144,20 @@ transaction_free(struct transaction **transaction_address)
 
 /* --- recipients --- */
 
+/* RFC 5321 2.4: the domain in any case, the local part as it is. */
+static bool
+is_same_mailbox(const char *one, const char *other)
+{
+	size_t local_part = (size_t)(strrchr(one, '@') - one) + 1;
+
+	return strncmp(one, other, local_part) == 0 && strcasecmp(one + local_part, other + local_part) == 0;
+}
+
 static bool
 is_known_already(const struct envelope *envelope, const char *address)
 {
 	for (size_t i = 0; i < envelope->recipient_count; i++)
-		if (strcmp(envelope->recipients[i].address, address) == 0)
+		if (is_same_mailbox(envelope->recipients[i].address, address))
 			return true;
 	return false;
 }

@@ -65,8 +65,11 @@ class Gateway:
             "dns": {"servers": [nameserver().address], "timeout": "500ms"},
             "proxies": 1,
             "user": "",
+            "limits": {"sessions": 2000},
         }
-        self.settings.update(options)
+        for name, value in options.items():
+            own = self.settings.get(name)
+            self.settings[name] = {**own, **value} if isinstance(own, dict) else value
         self.process = None
 
     @property

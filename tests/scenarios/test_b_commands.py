@@ -128,7 +128,7 @@ def limited(gateway_factory, backend, **limits):
 
 def test_too_many_errors_end_the_session(gateway_factory, backend):
     client = limited(gateway_factory, backend, errors=3)
-    assert [client.say("FOO").code for _ in range(3)] == [500] * 3
+    assert [client.say("FOO").code for _ in range(4)] == [500] * 4
     reply = client.reply()
     assert (reply.code, reply.enhanced) == (421, "4.7.0")
     assert client.is_closed()

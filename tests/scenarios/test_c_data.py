@@ -1,6 +1,7 @@
 """DATA (RFC 5321 4.5.2, 2.3.8): exactly one message or none arrives, byte for byte, whatever the line ends are meant to hide."""
 
 import random
+import time
 
 import pytest
 
@@ -206,8 +207,16 @@ def test_messages_beyond_the_memory_go_through_spool_files(gateway_factory, back
 
 
 def test_no_room_for_a_message_is_a_452(gateway_factory, backend):
-    client = Client(gateway_factory(backend, limits={"message_memory": "64K", "spool_size": "64K"}).port)
-    client.greet()
-    reply = client.send(message("large", size=1 << 20))
-    assert (reply.code, reply.enhanced) == (452, "4.3.1")
-    assert client.send(message("small")).code == 250
+    gateway = gateway_factory(backend, limits={"message_memory": "64K", "spool_size": "64K", "message_size": "64K"})
+    clients = [Client(gateway.port) for _ in range(5)]
+    for client in clients:
+        client.greet()
+        client.mail()
+        client.expect("DATA", 354)
+        client.raw(message("large", size=50000))
+    time.sleep(0.3)
+    replies = [(client.raw(b".\r\n"), client.reply())[1] for client in clients]
+    refused = [reply for reply in replies if reply.code != 250]
+    assert refused and all((reply.code, reply.enhanced) == (452, "4.3.1") for reply in refused), replies
+    assert len(backend.messages) == 5 - len(refused) >= 1
+    assert clients[-1].send(message("small")).code == 250
