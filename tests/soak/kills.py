@@ -30,8 +30,13 @@ def make_gateway(folder, recorder, names, **options):
 
 def sockets_of(pid):
     """Inodes of the sockets a process holds; None where we may not look."""
+    links = []
     try:
-        links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+            except FileNotFoundError:
+                pass  # closed meanwhile
     except PermissionError:
         return None
     return {int(link[8:-1]) for link in links if link.startswith("socket:[")}
