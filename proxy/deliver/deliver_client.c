@@ -39,7 +39,8 @@ struct request {
 struct deliver_client {
 	struct event_base *base;
 	struct channel *channel; /* NULL = no deliver */
-	bool ledger_works; /* as this deliver said */
+	bool introduced; /* this deliver has said how its ledger is */
+	bool ledger_works; /* true until it says otherwise */
 	struct id_map *ids;
 	TAILQ_HEAD(requests, request) requests;
 	size_t waiting_bytes, waiting_descriptors;
@@ -319,6 +320,7 @@ on_record_answer(struct deliver_client *client, struct frame_reader *payload)
 static bool
 on_state(struct deliver_client *client, struct frame_reader *payload)
 {
+	client->introduced = true;
 	client->ledger_works = frame_get_bool(payload);
 	return frame_reader_finish(payload);
 }
@@ -349,7 +351,8 @@ disconnect(struct deliver_client *client)
 	struct request *request;
 
 	channel_free(&client->channel);
-	client->ledger_works = false;
+	client->introduced = false;
+	client->ledger_works = true;
 	/* From their timers: a callback may do anything to the list. */
 	TAILQ_FOREACH (request, &client->requests, link)
 		if (!request->waiting)
@@ -387,6 +390,7 @@ deliver_client_new(struct event_base *base)
 	/* libcrypto opens its configuration file at the first digest of a process; that must not be in the sandbox. */
 	ledger_make_keys("", "", (const uint8_t[LEDGER_KEY_SIZE]){0}, &entry);
 	client->base = base;
+	client->ledger_works = true;
 	client->ids = id_map_new();
 	TAILQ_INIT(&client->requests);
 	return client;
@@ -410,4 +414,10 @@ bool
 deliver_client_is_connected(const struct deliver_client *client)
 {
 	return client->channel != NULL && client->ledger_works;
+}
+
+bool
+deliver_client_is_introduced(const struct deliver_client *client)
+{
+	return client->channel != NULL && client->introduced;
 }

@@ -56,7 +56,9 @@ typedef void deliver_recorded_callback(void *context, bool ok);
 uint64_t deliver_client_ledger_record(struct deliver_client *client, const struct ledger_entry *entries, size_t count,
     int64_t timeout_ms, deliver_recorded_callback *callback, void *context);
 void deliver_client_cancel(struct deliver_client *client, uint64_t id);
-/* True when a deliver process is there, has introduced itself, and its ledger works. */
+/* True when there is a channel to a deliver process, which may still be starting, and it has not said that its ledger does not work. */
 bool deliver_client_is_connected(const struct deliver_client *client);
+/* True once this deliver process has introduced itself: its gauge of ledger entries can be believed from then on. */
+bool deliver_client_is_introduced(const struct deliver_client *client);
 
 #endif

@@ -154,5 +154,7 @@ relay_ledger_available(const struct relay *relay)
 bool
 relay_ledger_has_entries(const struct relay *relay)
 {
-	return shared_gauge_total(relay->options.shared, GAUGE_LEDGER_ENTRIES) > 0;
+	/* A deliver that is just starting has not counted yet: ask, and wait for it. */
+	return !deliver_client_is_introduced(relay->options.deliver) ||
+	    shared_gauge_total(relay->options.shared, GAUGE_LEDGER_ENTRIES) > 0;
 }
