@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "conf/loader.h"
+#include "conf/value.h"
 
 struct numbered_domain {
 	char *name;
@@ -240,6 +241,55 @@ check_line_ends(struct loader *loader)
 		    "line_ends_exceptions: no client is an exception when line_ends is normalise");
 }
 
+/* The option's value in the file, or the filter's entry when it is a default. */
+static const yaml_node_t *
+filter_option_node(struct loader *loader, size_t index, const char *option)
+{
+	const yaml_node_t *entry = loader_item(loader, loader_key(loader, loader_root(loader), "filters"), index);
+	const yaml_node_t *settings = loader_key(loader, entry, loader->config->filters[index].name);
+
+	/* An entry that is a bare name, or {name: } with nothing behind it, has no options. */
+	return settings != NULL && settings->type == YAML_MAPPING_NODE ? loader_key(loader, settings, option) : entry;
+}
+
+/* Whatever may quarantine a message needs a place for it. */
+static void
+check_filter_quarantine(struct loader *loader, size_t index)
+{
+	const struct config_filter *filter = &loader->config->filters[index];
+
+	for (const struct schema_row *row = schema_filter_find(span_of(filter->name))->rows; row->name != NULL; row++) {
+		enum config_action action;
+
+		if (row->type != &value_action)
+			continue;
+		memcpy(&action, (const char *)filter + row->offset, sizeof action);
+		if (action == ACTION_QUARANTINE)
+			loader_error(loader, filter_option_node(loader, index, row->name), "filters[%zu].%s.%s: quarantine, but no place is given: set the option quarantine",
+			    index, filter->name, row->name);
+	}
+}
+
+static void
+check_filters(struct loader *loader)
+{
+	const struct config *config = loader->config;
+	const yaml_node_t *list = loader_key(loader, loader_root(loader), "filters");
+
+	if (!loader_is_sound(loader, "filters"))
+		return;
+	for (size_t i = 0; i < config->filter_count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(config->filters[i].name, config->filters[j].name) != 0)
+				continue;
+			loader_error(loader, loader_item(loader, list, i), "filters: %s is listed twice", config->filters[i].name);
+			break;
+		}
+		if (config->quarantine == NULL && loader_is_sound(loader, "quarantine"))
+			check_filter_quarantine(loader, i);
+	}
+}
+
 void
 config_check(struct loader *loader)
 {
@@ -250,4 +300,5 @@ config_check(struct loader *loader)
 	check_control_socket(loader);
 	check_limits(loader);
 	check_line_ends(loader);
+	check_filters(loader);
 }

@@ -17,6 +17,10 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG, LOG_TARGET_FILE };
 enum sandbox_mode { SANDBOX_ENFORCE, SANDBOX_LOG };
 
+/* What a filter's option says to do with a message. The last one is no answer to a filter that is lost (on_error). */
+enum config_action { ACTION_ACCEPT, ACTION_REJECT, ACTION_TEMPFAIL, ACTION_QUARANTINE, ACTION_TAG };
+enum config_spf_engine { SPF_ENGINE_OWN, SPF_ENGINE_LIBSPF2 };
+
 struct string_list {
 	char **items;
 	size_t count;
@@ -76,6 +80,23 @@ struct config_timeouts { /* milliseconds */
 	int64_t drain; /* old generation after a reload, or at stop */
 };
 
+/* Settings of the filter "spf". */
+struct config_spf {
+	enum config_spf_engine engine;
+	enum config_action none, neutral, pass, softfail, fail, temperror, permerror; /* by result */
+	bool helo; /* check the HELO name too */
+	bool received_spf; /* stamp Received-SPF on every message, not only on those tagged */
+};
+
+/* One entry of `filters`. */
+struct config_filter {
+	const char *name; /* of the filter's table in conf/schema_filter.c */
+	enum config_action on_error; /* when the filter is lost or cannot judge; never ACTION_TAG */
+	union { /* by name */
+		struct config_spf spf;
+	};
+};
+
 struct config_pool {
 	uint32_t messages; /* a connection is retired after so many */
 	int64_t age_ms;
@@ -100,6 +121,11 @@ struct config {
 	enum sandbox_mode sandbox;
 	struct network_list trusted_relays;
 	char *quarantine; /* NULL = none */
+	struct config_filter *filters; /* in the order they run */
+	size_t filter_count;
+	uint32_t auth_workers; /* 0 = auto: one per core, at least 2 */
+	uint32_t auth_worker_recycle; /* jobs after which a worker is replaced */
+	uint64_t auth_worker_memory; /* bytes one worker may allocate */
 	enum line_ends_mode line_ends;
 	struct network_list line_ends_exceptions;
 	bool strict_addresses; /* refuse addresses without angle brackets */
@@ -137,6 +163,10 @@ void config_print(const struct config *config, struct buffer *out);
 /* Every option: name, type, range, default, unit, description; the reference for administrators. It is YAML that loads, and
  * conf/postern.yaml is a copy of it (a test compares them). */
 void config_print_reference(struct buffer *out);
+
+/* Changes one option of a filter, "spf.fail=reject", for a run that only tries something out. What options contradict each other is not
+ * judged again. False: *problem says why, nothing is changed. */
+bool config_filter_option_set(struct config *config, const char *assignment, struct buffer *problem);
 
 /* True when mail for this (lower-case) domain is ours to take. */
 bool config_domain_is_ours(const struct config *config, const char *domain);

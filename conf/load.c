@@ -337,39 +337,64 @@ load_items(struct loader *loader, const struct schema_row *row, void *base, cons
 	}
 }
 
-/* {name: settings} or a bare name. When filters come, this is where their table is asked. */
-static void
-load_filter(struct loader *loader, const yaml_node_t *node)
+/* The name and the settings (NULL: a bare name) of {name: settings}. False, with an error, when it is neither. */
+static bool
+filter_split(struct loader *loader, const yaml_node_t *node, const yaml_node_t **name, const yaml_node_t **settings)
 {
-	const yaml_node_t *name = node;
-	struct buffer quoted = {0};
-
-	if (node->type == YAML_MAPPING_NODE) {
-		if (node->data.mapping.pairs.top - node->data.mapping.pairs.start != 1) {
-			loader_error(loader, node, "an entry names one filter: {name: settings}");
-			return;
-		}
-		name = node_get(loader, node->data.mapping.pairs.start->key);
+	*name = node;
+	*settings = NULL;
+	if (node->type == YAML_MAPPING_NODE && node->data.mapping.pairs.top - node->data.mapping.pairs.start == 1) {
+		*name = node_get(loader, node->data.mapping.pairs.start->key);
+		*settings = node_get(loader, node->data.mapping.pairs.start->value);
 	}
-	if (name->type != YAML_SCALAR_NODE) {
-		loader_error(loader, name, "an entry names one filter: {name: settings}");
-		return;
-	}
-	value_quote(&quoted, (const char *)name->data.scalar.value);
-	loader_error(loader, name, "filter %s is not known", buffer_text(&quoted));
-	buffer_free(&quoted);
+	if ((*name)->type == YAML_SCALAR_NODE)
+		return true;
+	loader_error(loader, *name, "an entry names one filter: {name: settings}");
+	return false;
 }
 
 static void
-load_filters(struct loader *loader, const yaml_node_t *node)
+load_filter(struct loader *loader, struct config_filter *filter, const yaml_node_t *node)
 {
-	if (node->type != YAML_SEQUENCE_NODE) {
-		if (!node_is_empty(node))
-			loader_error(loader, node, "must be a list of filters");
+	static const yaml_node_t nothing = {.type = YAML_SCALAR_NODE, .data.scalar.style = YAML_PLAIN_SCALAR_STYLE};
+	size_t lines[LOADER_ROWS_MAX] = {0};
+	size_t path_length = loader->path.length;
+	const struct schema_filter *kind;
+	const yaml_node_t *name, *settings;
+
+	if (!filter_split(loader, node, &name, &settings))
+		return;
+	kind = schema_filter_find(node_text(name));
+	if (kind == NULL) {
+		struct buffer quoted = {0};
+
+		value_quote(&quoted, (const char *)name->data.scalar.value);
+		loader_error(loader, name, "filter %s is not known", buffer_text(&quoted));
+		buffer_free(&quoted);
 		return;
 	}
-	for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
-		load_filter(loader, node_get(loader, *item));
+	filter->name = kind->name;
+	buffer_printf(&loader->path, ".%s", kind->name);
+	load_mapping(loader, kind->rows, filter, settings != NULL ? settings : &nothing, lines);
+	buffer_truncate(&loader->path, path_length);
+}
+
+static void
+load_filters(struct loader *loader, const struct schema_row *row, void *base, const yaml_node_t *node)
+{
+	size_t path_length = loader->path.length;
+	size_t count;
+	struct config_filter *filters;
+
+	if (!list_count(loader, row, node, &count) || count == 0)
+		return;
+	filters = memory_new_array(count, sizeof *filters);
+	schema_list_set(row, base, filters, count);
+	for (size_t i = 0; i < count; i++) {
+		buffer_printf(&loader->path, "[%zu]", i);
+		load_filter(loader, &filters[i], loader_item(loader, node, i));
+		buffer_truncate(&loader->path, path_length);
+	}
 }
 
 static void
@@ -391,7 +416,7 @@ load_value(struct loader *loader, const struct schema_row *row, void *base, cons
 		load_items(loader, row, base, node);
 		break;
 	case SCHEMA_FILTERS:
-		load_filters(loader, node);
+		load_filters(loader, row, base, node);
 		break;
 	}
 }

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/buffer.h"
+#include "base/memory.h"
 #include "conf/config.h"
 #include "conf/schema.h"
 #include "conf/value.h"
@@ -149,6 +150,22 @@ print_items(struct buffer *out, const struct schema_row *row, const void *base, 
 }
 
 static void
+print_filters(struct buffer *out, const struct schema_row *row, const void *base, int indent)
+{
+	size_t line_start = out->length;
+	size_t count;
+	const struct config_filter *filters = schema_list_get(row, base, &count);
+
+	buffer_printf(out, "%*s%s:%s", indent, "", row->name, count == 0 ? " []" : "");
+	print_comment(out, line_start, row, NULL);
+	for (size_t i = 0; i < count; i++) {
+		buffer_printf(out, "%*s- %s:\n", indent + 2, "", filters[i].name);
+		for (const struct schema_row *inner = schema_filter_find(span_of(filters[i].name))->rows; inner->name != NULL; inner++)
+			print_row(out, inner, &filters[i], indent + 6);
+	}
+}
+
+static void
 print_row(struct buffer *out, const struct schema_row *row, const void *base, int indent)
 {
 	size_t line_start = out->length;
@@ -172,8 +189,7 @@ print_row(struct buffer *out, const struct schema_row *row, const void *base, in
 			print_row(out, inner, base, indent + 2);
 		break;
 	case SCHEMA_FILTERS:
-		buffer_printf(out, "%*s%s: []", indent, "", row->name);
-		print_comment(out, line_start, row, NULL);
+		print_filters(out, row, base, indent);
 		break;
 	}
 }
@@ -258,16 +274,28 @@ reference_value(struct buffer *out, const struct schema_row *row, int indent, co
 {
 	const char *text = row->default_text != NULL ? row->default_text : row->example;
 
-	buffer_printf(out, "%*s%s%s%s:", indent, "", row->required ? "" : "#", prefix, row->name);
-	if (row->kind == SCHEMA_FILTERS) {
-		buffer_append_string(out, " []");
-	} else {
-		buffer_append_string(out, row->kind == SCHEMA_LIST ? " [" : " ");
-		print_text(out, text);
-		if (row->kind == SCHEMA_LIST)
-			buffer_append_char(out, ']');
+	buffer_printf(out, "%*s%s%s%s:%s", indent, "", row->required ? "" : "#", prefix, row->name, row->kind == SCHEMA_LIST ? " [" : " ");
+	print_text(out, text);
+	buffer_append_string(out, row->kind == SCHEMA_LIST ? "]\n" : "\n");
+}
+
+static void reference_row(struct buffer *out, const struct schema_row *row, int indent);
+
+/* Each filter commented out, its name like an option of the list. */
+static void
+reference_filters(struct buffer *out, const struct schema_row *row, int indent)
+{
+	buffer_printf(out, "%*s%s:\n", indent, "", row->name);
+	for (const struct schema_filter *filter = schema_filters; filter->name != NULL; filter++) {
+		char *heading = memory_format("%s: %s", filter->name, filter->unit);
+
+		reference_wrap(out, heading, indent + 2);
+		memory_free(&heading);
+		reference_wrap(out, filter->description, indent + 2);
+		buffer_printf(out, "%*s#- %s:\n", indent + 2, "", filter->name);
+		for (const struct schema_row *inner = filter->rows; inner->name != NULL; inner++)
+			reference_row(out, inner, indent + 6);
 	}
-	buffer_append_char(out, '\n');
 }
 
 static void
@@ -280,6 +308,10 @@ reference_row(struct buffer *out, const struct schema_row *row, int indent)
 	if (indent == 0)
 		buffer_append_char(out, '\n');
 	reference_heading(out, row, indent);
+	if (row->kind == SCHEMA_FILTERS) {
+		reference_filters(out, row, indent);
+		return;
+	}
 	if (inner == NULL) {
 		reference_value(out, row, indent, "");
 		return;

@@ -193,7 +193,7 @@ const struct schema_row schema_rows[] = {
 	{.name = "control_socket", .type = &value_path, MEMBER(control_socket), .example = "/var/lib/postern/control", .unit = "where status, reload and stop reach us",
 	    .description = "For postern status, reload and stop. Default control in data_directory."},
 	{.name = "user", .type = &value_user, MEMBER(user_prefix), .default_text = "postern", .unit = "system users, when started as root",
-	    .description = "The roles run as users NAME, NAME-deliver and NAME-journal. \"\" stays the user that started us."},
+	    .description = "The roles run as users NAME, NAME-auth, NAME-deliver and NAME-journal. \"\" stays the user that started us."},
 	{.name = "proxies", .type = &value_count, MEMBER(proxies), RANGE(1, 64), .zero_word = "auto", .default_text = "auto",
 	    .unit = "processes, auto = one for each core", .description = "Each is one event loop with all listeners."},
 	{.name = "sandbox", .type = &value_choice, MEMBER(sandbox), .words = sandbox_words, .default_text = "enforce",
@@ -204,7 +204,20 @@ const struct schema_row schema_rows[] = {
 	{.name = "quarantine", .type = &value_maildir, MEMBER(quarantine), .example = "maildir:/var/lib/postern/quarantine",
 	    .unit = "where quarantined messages go",
 	    .description = "The path is absolute, or relative to data_directory."},
-	{.name = "filters", .kind = SCHEMA_FILTERS, .unit = "in this order", .description = "The filters each message passes."},
+	{.name = "filters", .kind = SCHEMA_FILTERS, .offset = offsetof(struct config, filters), .count_offset = offsetof(struct config, filter_count),
+	    .item_size = sizeof(struct config_filter), RANGE(0, 64), .unit = "in this order",
+	    .description = "The filters each message passes: a list of {name: settings}; a bare name takes the defaults. The first that rejects or "
+	        "tempfails ends the chain."},
+	{.name = "auth_workers", .type = &value_count, MEMBER(auth_workers), RANGE(2, 64), .zero_word = "auto", .default_text = "auto",
+	    .unit = "processes, auto = one for each core, at least 2",
+	    .description = "They run the filters that parse what strangers wrote, without network and files. None is started when no filter "
+	        "needs them."},
+	{.name = "auth_worker_recycle", .type = &value_count, MEMBER(auth_worker_recycle), RANGE(1, 1000000000), .default_text = "10000",
+	    .unit = "jobs after which a worker is replaced", .description = "So that what a library leaks or a message left behind does not stay."},
+	{.name = "auth_worker_memory", .type = &value_size, MEMBER(auth_worker_memory), RANGE(32 * MIB, TIB), .default_text = "512M",
+	    .unit = "bytes one worker may allocate",
+	    .description = "A worker that wants more ends, and the message it was working on is treated as the filter's on_error says. The message "
+	        "itself does not count."},
 	{.name = "strict_addresses", .type = &value_boolean, MEMBER(strict_addresses), .default_text = "false",
 	    .unit = "refuse addresses without angle brackets", .description = "MAIL FROM:a@example.org is not RFC 5321, but some devices send it."},
 	{.name = "line_ends", .type = &value_choice, MEMBER(line_ends), .words = line_ends_words, .default_text = "reject",
@@ -314,6 +327,15 @@ schema_suggest(const struct schema_row *rows, struct span name)
 	return best;
 }
 
+const struct schema_filter *
+schema_filter_find(struct span name)
+{
+	for (const struct schema_filter *filter = schema_filters; filter->name != NULL; filter++)
+		if (span_is(name, filter->name))
+			return filter;
+	return NULL;
+}
+
 /* The pointers have many types; bytes are copied so that none is read as another. */
 void *
 schema_list_get(const struct schema_row *row, const void *base, size_t *count)
@@ -349,6 +371,20 @@ list_clear(const struct schema_row *row, void *base)
 	schema_list_set(row, base, NULL, 0);
 }
 
+/* An entry without a name was refused before anything was read into it. */
+static void
+filters_clear(const struct schema_row *row, void *base)
+{
+	size_t count;
+	struct config_filter *filters = schema_list_get(row, base, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (filters[i].name != NULL)
+			schema_clear(schema_filter_find(span_of(filters[i].name))->rows, &filters[i]);
+	memory_free(&filters);
+	schema_list_set(row, base, NULL, 0);
+}
+
 void
 schema_clear(const struct schema_row *rows, void *base)
 {
@@ -366,6 +402,7 @@ schema_clear(const struct schema_row *rows, void *base)
 			schema_clear(row->rows, base);
 			break;
 		case SCHEMA_FILTERS:
+			filters_clear(row, base);
 			break;
 		}
 	}

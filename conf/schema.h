@@ -54,6 +54,17 @@ struct schema_row {
 /* The top level. */
 extern const struct schema_row schema_rows[];
 
+/* A filter that `filters` may name, and its settings: members of struct config_filter. One table per filter, in schema_filter.c. */
+struct schema_filter {
+	const char *name; /* NULL ends the list */
+	const struct schema_row *rows;
+	const char *unit; /* a few words: what it checks */
+	const char *description;
+};
+extern const struct schema_filter schema_filters[];
+/* NULL when there is none of that name. */
+const struct schema_filter *schema_filter_find(struct span name);
+
 /* The row of that name in a table, or NULL. */
 const struct schema_row *schema_find(const struct schema_row *rows, struct span name);
 /* The name in the table a misspelt one was probably meant to be, or NULL. */

@@ -282,6 +282,10 @@ const struct schema_type value_choice = {
 	.name = "one of", .size = sizeof(int), .parse = choice_parse, .print = choice_print,
 };
 
+const struct schema_type value_action = {
+	.name = "one of", .size = sizeof(int), .parse = choice_parse, .print = choice_print,
+};
+
 static bool
 word_parse(const struct schema_row *row, const char *text, void *field, struct buffer *problem)
 {

@@ -10,6 +10,7 @@ extern const struct schema_type value_count; /* uint32_t */
 extern const struct schema_type value_size; /* uint64_t, bytes */
 extern const struct schema_type value_duration; /* int64_t, milliseconds */
 extern const struct schema_type value_choice; /* an enum, in the order of the row's words */
+extern const struct schema_type value_action; /* enum config_action: a choice that check.c can tell from others */
 extern const struct schema_type value_word; /* char *, one of the row's words */
 
 /* value_name.c: names, addresses, places */

@@ -59,6 +59,10 @@ START_TEST(defaults)
 	ck_assert_uint_eq(config->proxies, 0);
 	ck_assert_int_eq(config->sandbox, SANDBOX_ENFORCE);
 	ck_assert_ptr_null(config->quarantine);
+	ck_assert_uint_eq(config->filter_count, 0);
+	ck_assert_uint_eq(config->auth_workers, 0);
+	ck_assert_uint_eq(config->auth_worker_recycle, 10000);
+	ck_assert_uint_eq(config->auth_worker_memory, 512u << 20);
 	ck_assert_int_eq(config->line_ends, LINE_ENDS_REJECT);
 	ck_assert(!config->strict_addresses);
 	ck_assert_int_eq(config->dns_timeout_ms, 5000);
@@ -183,6 +187,79 @@ START_TEST(sections_of_nothing)
 
 	ck_assert_uint_eq(config->limits.message_size, 50u << 20);
 	ck_assert_str_eq(config->log_level, "info");
+	config_free(&config);
+}
+END_TEST
+
+START_TEST(filters)
+{
+	static const char *const bare[] = {"[spf]", "[{spf: {}}]", "\n - spf:\n", "[{spf: ~}]"};
+
+	for (size_t i = 0; i < sizeof bare / sizeof bare[0]; i++) {
+		char *text = memory_format("%sfilters: %s\n", SMALL, bare[i]);
+		struct config *config = load_good(text);
+		const struct config_filter *filter = &config->filters[0];
+
+		ck_assert_uint_eq(config->filter_count, 1);
+		ck_assert_str_eq(filter->name, "spf");
+		ck_assert_int_eq(filter->on_error, ACTION_TEMPFAIL);
+		ck_assert_int_eq(filter->spf.engine, SPF_ENGINE_OWN);
+		ck_assert_int_eq(filter->spf.none, ACTION_ACCEPT);
+		ck_assert_int_eq(filter->spf.neutral, ACTION_ACCEPT);
+		ck_assert_int_eq(filter->spf.pass, ACTION_ACCEPT);
+		ck_assert_int_eq(filter->spf.softfail, ACTION_TAG);
+		ck_assert_int_eq(filter->spf.fail, ACTION_TAG);
+		ck_assert_int_eq(filter->spf.temperror, ACTION_ACCEPT);
+		ck_assert_int_eq(filter->spf.permerror, ACTION_TAG);
+		ck_assert(filter->spf.helo && !filter->spf.received_spf);
+		config_free(&config);
+		memory_free(&text);
+	}
+	struct config *config = load_good(SMALL "quarantine: maildir:q\nauth_workers: 3\nauth_worker_recycle: 7\nauth_worker_memory: 64M\n"
+	    "filters: [{spf: {fail: reject, softfail: quarantine, engine: libspf2, helo: no, received_spf: yes, on_error: accept}}]\n");
+	ck_assert_int_eq(config->filters[0].spf.fail, ACTION_REJECT);
+	ck_assert_int_eq(config->filters[0].spf.softfail, ACTION_QUARANTINE);
+	ck_assert_int_eq(config->filters[0].spf.engine, SPF_ENGINE_LIBSPF2);
+	ck_assert_int_eq(config->filters[0].on_error, ACTION_ACCEPT);
+	ck_assert(!config->filters[0].spf.helo && config->filters[0].spf.received_spf);
+	ck_assert_uint_eq(config->auth_workers, 3);
+	ck_assert_uint_eq(config->auth_worker_recycle, 7);
+	ck_assert_uint_eq(config->auth_worker_memory, 64u << 20);
+	config_free(&config);
+}
+END_TEST
+
+static void
+expect_refused(struct config *config, const char *assignment, const char *expected)
+{
+	struct buffer problem = {0};
+
+	ck_assert(!config_filter_option_set(config, assignment, &problem));
+	ck_assert_str_eq(buffer_text(&problem), expected);
+	buffer_free(&problem);
+}
+
+START_TEST(filter_options_set)
+{
+	struct config *config = load_good(SMALL "filters: [spf]\n");
+	struct buffer problem = {0};
+
+	ck_assert(config_filter_option_set(config, "spf.fail=reject", &problem));
+	ck_assert(config_filter_option_set(config, "spf.helo=false", &problem));
+	ck_assert(config_filter_option_set(config, "spf.on_error=quarantine", &problem));
+	ck_assert_int_eq(config->filters[0].spf.fail, ACTION_REJECT);
+	ck_assert_int_eq(config->filters[0].on_error, ACTION_QUARANTINE);
+	ck_assert(!config->filters[0].spf.helo);
+	ck_assert_uint_eq(problem.length, 0);
+	expect_refused(config, "spf.fail=bounce", "\"bounce\" is not one of accept, reject, tempfail, quarantine, tag");
+	expect_refused(config, "spf.fail=", "\"\" is not one of accept, reject, tempfail, quarantine, tag");
+	ck_assert_int_eq(config->filters[0].spf.fail, ACTION_REJECT);
+	expect_refused(config, "spf.fial=tag", "\"spf.fial=tag\": the filter has no such option");
+	expect_refused(config, "dkim.x=1", "\"dkim.x=1\": there is no such filter in the configuration");
+	expect_refused(config, ".=", "\".=\": there is no such filter in the configuration");
+	expect_refused(config, "spf.fail", "\"spf.fail\" is not FILTER.OPTION=VALUE");
+	expect_refused(config, "spf=fail", "\"spf=fail\" is not FILTER.OPTION=VALUE");
+	expect_refused(config, "", "\"\" is not FILTER.OPTION=VALUE");
 	config_free(&config);
 }
 END_TEST
@@ -361,8 +438,24 @@ static const struct error_case error_cases[] = {
 	{SMALL "listen: []\n", "f:4:9: listen: must not be empty\n"},
 	{SMALL "listen: [{}]\n", "f:4:10: listen[0]: address is missing\n"},
 	{SMALL "listen: [[a]]\n", "f:4:10: listen[0]: must be a mapping: lines of name: value\n"},
-	{SMALL "filters: [spf, {dkim: {}}]\n", "f:4:11: filters: filter \"spf\" is not known\nf:4:17: filters: filter \"dkim\" is not known\n"},
-	{SMALL "filters: [[]]\n", "f:4:11: filters: an entry names one filter: {name: settings}\n"},
+	{SMALL "filters: [spff, {greylist: {}}]\n",
+	    "f:4:11: filters[0]: filter \"spff\" is not known\nf:4:18: filters[1]: filter \"greylist\" is not known\n"},
+	{SMALL "filters: [[]]\n", "f:4:11: filters[0]: an entry names one filter: {name: settings}\n"},
+	{SMALL "filters: [{spf: {}, dkim: {}}]\n", "f:4:11: filters[0]: an entry names one filter: {name: settings}\n"},
+	{SMALL "filters: [{[]: {}}]\n", "f:4:12: filters[0]: an entry names one filter: {name: settings}\n"},
+	{SMALL "filters: {spf: {}}\n", "f:4:10: filters: must be a list, like [one, two]\n"},
+	{SMALL "filters: [{spf: [fail]}]\n", "f:4:17: filters[0].spf: must be a mapping: lines of name: value\n"},
+	{SMALL "filters:\n - spf:\n    fial: tag\n    fail: bounce\n    on_error: tag\n",
+	    "f:6:5: filters[0].spf: \"fial\" is not known here, did you mean \"fail\"?\n"
+	    "f:7:11: filters[0].spf.fail: \"bounce\" is not one of accept, reject, tempfail, quarantine, tag\n"
+	    "f:8:15: filters[0].spf.on_error: \"tag\" is not one of accept, reject, tempfail, quarantine\n"},
+	{SMALL "filters: [spf, {spf: {}}]\n", "f:4:16: filters: spf is listed twice\n"},
+	{SMALL "filters:\n - spf: {softfail: quarantine,\n     on_error: quarantine}\n",
+	    "f:5:20: filters[0].spf.softfail: quarantine, but no place is given: set the option quarantine\n"
+	    "f:6:16: filters[0].spf.on_error: quarantine, but no place is given: set the option quarantine\n"},
+	{SMALL "auth_workers: 1\nauth_worker_recycle: 0\nauth_worker_memory: 1M\n",
+	    "f:4:15: auth_workers: \"1\" is out of range: 2 to 64\nf:5:22: auth_worker_recycle: \"0\" is out of range: 1 to 1000000000\n"
+	    "f:6:21: auth_worker_memory: \"1M\" is out of range: 32M to 1T\n"},
 	{SMALL "? [a]\n: b\n", "f:4:3: the name of an option must be a word\n"},
 	{SMALL "postmaster: root\n", "f:4:13: postmaster: \"root\" is not a mail address: domain missing\n"},
 	{SMALL "postmaster: a@example.net\n", "f:4:13: postmaster: example.net is not one of the domains\n"},
@@ -474,5 +567,5 @@ START_TEST(files)
 }
 END_TEST
 
-SUITE_MAIN("config load", defaults, defaults_of_sections, everything_said, second_spellings, sections_of_nothing, listeners, listeners_that_collide,
+SUITE_MAIN("config load", defaults, defaults_of_sections, everything_said, second_spellings, sections_of_nothing, filters, filter_options_set, listeners, listeners_that_collide,
     listeners_refused, backend_urls, backend_urls_refused, routes, error_lines, nul_in_the_file, hostile_files, many_domains, files)

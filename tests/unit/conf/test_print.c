@@ -66,6 +66,7 @@ END_TEST
 	"backends:\n - {url: 'smtp://[2001:db8::1]:2525', domains: [example.org], return_path: always, priority: 7, max_connections: 3}\n" \
 	" - 'lmtp+unix:///run/a b'\n - 'maildir:-x: #y'\n" \
 	"trusted_relays: [10.0.0.0/8, '::/0']\nquarantine: \"maildir:/\\u202e\\\"q\\\\\"\nuser: ''\n" \
+	"filters: [{spf: {fail: quarantine, engine: libspf2}}]\nauth_workers: 5\n" \
 	"line_ends_exceptions: [192.0.2.1]\nstrict_addresses: on\nrecipient_cache: 0\nlimits: {hops: 3, message_size: 1000001, message_memory: 0}\n" \
 	"timeouts: {backend_hold: 1001ms, drain: 0, data_total: 1d}\ndns: {servers: ['::1', 127.0.0.1@53]}\n" \
 	"log: {format: json, to: 'file: \\U0001F600', level: alarm}\ntrace: {enabled: no}\n"
@@ -86,6 +87,9 @@ START_TEST(everything_round_trips)
 	ck_assert_ptr_nonnull(strstr(printed, "\ndata_directory: \"null\" "));
 	ck_assert_ptr_nonnull(strstr(printed, "\n  message_size: 1000001 "));
 	ck_assert_ptr_nonnull(strstr(printed, "\n  enabled: false "));
+	ck_assert_ptr_nonnull(strstr(printed, "\n  - spf:\n      fail: quarantine                      # the client may not send for the domain (default tag)\n"));
+	ck_assert_ptr_nonnull(strstr(printed, "\n      engine: libspf2 "));
+	ck_assert_ptr_nonnull(strstr(printed, "\nauth_workers: 5 "));
 	memory_free(&printed);
 }
 END_TEST
@@ -142,6 +146,7 @@ check_rows(const struct schema_row *rows)
 		union {
 			struct config config;
 			struct config_backend backend;
+			struct config_filter filter;
 			char bytes[sizeof(struct config)];
 		} field;
 
@@ -165,6 +170,11 @@ check_rows(const struct schema_row *rows)
 START_TEST(rows_are_sound)
 {
 	check_rows(schema_rows);
+	for (const struct schema_filter *filter = schema_filters; filter->name != NULL; filter++) {
+		ck_assert_ptr_eq(schema_filter_find(span_of(filter->name)), filter);
+		ck_assert_ptr_nonnull(schema_find(filter->rows, span_of("on_error")));
+		check_rows(filter->rows);
+	}
 }
 END_TEST
 
