@@ -13,6 +13,9 @@ import time
 class Act:
     """Something other than a reply."""
 
+    def __str__(self):
+        return type(self).__name__.lower()
+
 
 class Close(Act):
     """Closes the connection, after saying `first` (raw bytes) if given."""
@@ -22,7 +25,7 @@ class Close(Act):
 
 
 class Hang(Act):
-    """Says nothing for so many seconds, then closes."""
+    """Says nothing for so many seconds (or until the other side hangs up), then closes."""
 
     def __init__(self, seconds=30):
         self.seconds = seconds
@@ -157,8 +160,7 @@ class Conversation:
             self.socket.sendall(rule.first)
             raise EOFError
         if isinstance(rule, Hang):
-            time.sleep(rule.seconds)
-            raise EOFError
+            self._hang(time.monotonic() + rule.seconds)
         if isinstance(rule, Raw):
             code = int(rule.data[:3]) if rule.data[:3].isdigit() else 0
             if code == 250:
@@ -173,6 +175,13 @@ class Conversation:
             before_success()
         self.say(text)
         return int(text[:3])
+
+    def _hang(self, end):
+        """Reads and says nothing, until then or until the other side hangs up."""
+        while (left := end - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            self._more()
+        raise EOFError
 
     def run(self):
         if self.act("connect", f"220 {self.backend.hostname} ESMTP scripted") >= 400:

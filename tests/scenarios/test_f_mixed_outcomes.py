@@ -1,6 +1,7 @@
 """Several recipients, one reply: whatever mix the backend gives, each recipient gets the message exactly once or its refusal."""
 
 import itertools
+from collections import Counter
 
 import pytest
 
@@ -11,14 +12,21 @@ STANDING_BACKEND = {"lmtp": True}
 STANDING = {"recipient_cache": "0s", "limits": {"errors": 1000, "commands": 1000}, "timeouts": {"backend_retry": "1ms"}}
 
 
+@pytest.fixture
+def people(standing, fresh=itertools.count()):
+    """Names that no earlier test has used: u7, v7, w7. The ledger remembers."""
+    number = next(fresh)
+    return [f"{letter}{number}" for letter in "uvw"]
+
+
 class Outcomes:
-    """End-of-data replies per recipient; a list is used up one by one, its last element stays."""
+    """End-of-data replies per recipient (by first letter); a list is used up one by one, its last element stays."""
 
     def __init__(self, **by_user):
         self.by_user = {user: list(replies) if isinstance(replies, (list, tuple)) else [replies] for user, replies in by_user.items()}
 
     def __call__(self, connection, argument):
-        replies = self.by_user[argument.split("<")[1].split("@")[0]]
+        replies = self.by_user[argument.split("<")[1][0]]
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
@@ -48,9 +56,8 @@ def as_a_sender_would(client, original, recipients, rounds=12):
 
 
 def deliveries(backend):
-    """user -> how many times the backend took the message for it."""
-    return {user: len(list(group)) for user, group in itertools.groupby(sorted(
-        r.split("<")[1].split("@")[0] for m in backend.messages for r in m.recipients))}
+    """First letter of the user -> how many times the backend took the message for it."""
+    return dict(Counter(r.split("<")[1][0] for m in backend.messages for r in m.recipients))
 
 
 OK, FULL, NEVER = "250 2.0.0 Ok", "452 4.2.2 mailbox full", "550 5.7.1 not wanted"
@@ -67,39 +74,45 @@ OK, FULL, NEVER = "250 2.0.0 Ok", "452 4.2.2 mailbox full", "550 5.7.1 not wante
     ({"u": OK, "v": [FULL, FULL, OK], "w": NEVER}, 452, {"u": 250, "v": 250, "w": 550}, {"u": 1, "v": 1}),
     ({"u": [FULL, NEVER], "v": [FULL, OK], "w": OK}, 452, {"u": 550, "v": 250, "w": 250}, {"v": 1, "w": 1}),
 ], ids=["all taken", "all refused", "one refused", "first refused", "one later", "first later", "later and refused", "all kinds", "changing"])
-def test_each_recipient_has_the_message_once_or_its_refusal(standing, request, outcomes, first, ended, delivered):
-    standing.backend.rules["EOD"] = Outcomes(**{user: list(r) if isinstance(r, list) else r for user, r in outcomes.items()})
+def test_each_recipient_has_the_message_once_or_its_refusal(standing, people, request, outcomes, first, ended, delivered):
+    standing.backend.rules["EOD"] = Outcomes(**outcomes)
     client = standing.connect()
     original = message(request.node.callspec.id.replace(" ", "-"))
-    recipients = list(outcomes)
+    recipients = people[:len(outcomes)]
     client.mail(recipients=[f"{r}@example.org" for r in recipients])
     reply = client.data(original)
     assert reply.code // 100 == first // 100, reply
-    if first >= 400 and first < 500:
-        assert as_a_sender_would(client, original, recipients) == ended
+    if 400 <= first < 500:
+        assert by_letter(as_a_sender_would(client, original, recipients)) == ended
     assert deliveries(standing.backend) == delivered
 
 
-def test_the_retry_comes_over_another_session_with_other_trace_headers(standing):
+def by_letter(ended):
+    return {user[0]: code for user, code in ended.items()}
+
+
+def test_the_retry_comes_over_another_session_with_other_trace_headers(standing, people):
     standing.backend.rules["EOD"] = Outcomes(u=OK, v=[FULL, OK])
     original = message("two-ways")
     client = standing.connect()
-    client.mail(recipients=("u@example.org", "v@example.org"))
+    u, v, _ = people
+    client.mail(recipients=(f"{u}@example.org", f"{v}@example.org"))
     assert client.data(original).code // 100 == 4
     other = standing.connect()
     retry = b"Received: from other.example by queue.example; date\r\n" + original
-    assert as_a_sender_would(other, retry, ["u", "v"]) == {"u": 250, "v": 250}
+    assert as_a_sender_would(other, retry, [u, v]) == {u: 250, v: 250}
     assert deliveries(standing.backend) == {"u": 1, "v": 1}
 
 
-def test_another_message_to_the_same_recipients_is_not_taken_for_the_retry(standing):
+def test_another_message_to_the_same_recipients_is_not_taken_for_the_retry(standing, people):
     standing.backend.rules["EOD"] = Outcomes(u=OK, v=[FULL, OK])
     client = standing.connect()
-    client.mail(recipients=("u@example.org", "v@example.org"))
+    u, v, _ = people
+    client.mail(recipients=(f"{u}@example.org", f"{v}@example.org"))
     assert client.data(message("first")).code // 100 == 4
-    assert as_a_sender_would(client, message("second"), ["u", "v"]) == {"u": 250, "v": 250}
+    assert as_a_sender_would(client, message("second"), [u, v]) == {u: 250, v: 250}
     assert deliveries(standing.backend) == {"u": 2, "v": 1}
-    assert as_a_sender_would(client, message("first"), ["u", "v"]) == {"u": 250, "v": 250}
+    assert as_a_sender_would(client, message("first"), [u, v]) == {u: 250, v: 250}
     assert deliveries(standing.backend) == {"u": 2, "v": 2}
 
 
@@ -115,23 +128,21 @@ def test_a_recipient_refused_at_the_late_rcpt_while_others_are_taken(gateway_fac
     assert deliveries(backend) == {"u": 1}
 
 
-def test_lmtp_that_closes_between_the_replies(standing):
+def test_lmtp_that_closes_between_the_replies(standing, people):
     """The first recipient's outcome is known, the second's is not: the first is never doubled."""
     state = {"first": True}
 
     def eod(connection, argument):
-        if "<v@" in argument and state.pop("first", False):
-            return Close()
-        return None
+        return Close() if "<v" in argument and state.pop("first", False) else None
 
     standing.backend.rules["EOD"] = eod
     client = standing.connect()
     original = message("cut-between")
-    client.mail(recipients=("u@example.org", "v@example.org"))
+    u, v, _ = people
+    client.mail(recipients=(f"{u}@example.org", f"{v}@example.org"))
     assert client.data(original).code // 100 == 4
-    assert as_a_sender_would(client, original, ["u", "v"]) == {"u": 250, "v": 250}
-    taken = deliveries(standing.backend)
-    assert taken["v"] >= 1 and taken.get("u", 0) <= 1, taken
+    assert as_a_sender_would(client, original, [u, v]) == {u: 250, v: 250}
+    assert deliveries(standing.backend) == {"u": 1, "v": 1}
 
 
 def test_the_ledger_survives_a_restart(gateway_factory, backend_factory):
