@@ -4,7 +4,7 @@ BUILD ?= build
 OPTIMISE ?= -O2 -g
 # make V=1 shows the commands.
 QUIET := $(if $(V),,@)
-PACKAGES := libevent_core libunbound yaml-0.1 sqlite3 libseccomp zlib libcrypto
+PACKAGES := libevent_core libunbound yaml-0.1 sqlite3 libseccomp zlib libcrypto libidn2
 CPPFLAGS += -D_GNU_SOURCE -Iproxy -I. $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 CFLAGS += -std=gnu11 $(OPTIMISE) -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 $(SANITIZE)
@@ -52,7 +52,7 @@ unit: $(if $(T),$(BUILD)/unit/$(T),$(UNIT_PROGRAMS))
 
 # --- running it ---
 
-DEBIAN_BUILD := gcc make pkg-config libevent-dev libunbound-dev libyaml-dev libsqlite3-dev libseccomp-dev zlib1g-dev libssl-dev dns-root-data
+DEBIAN_BUILD := gcc make pkg-config libevent-dev libunbound-dev libyaml-dev libsqlite3-dev libseccomp-dev zlib1g-dev libssl-dev libidn2-dev dns-root-data
 DEBIAN_RUN := swaks
 DEBIAN_CHECK := check python3 python3-pytest python3-yaml clang clang-tidy libclang-rt-14-dev cppcheck nsd dovecot-core dovecot-lmtpd ca-certificates
 
@@ -89,7 +89,14 @@ PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider
 scenarios: all
 	@POSTERN=$(abspath $(BUILD)/postern) POSTERN_PEERS=$(abspath $(BUILD)/peers) $(PYTEST) tests/scenarios/$(S)
 
-conformance: all
+# Drivers of the conformance runners: tests/conformance/WHAT/NAME_driver.c, linked with the floors up to filters.
+CONFORMANCE_PROGRAMS := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/conformance/*/*_driver.c))
+$(BUILD)/conformance/%: tests/conformance/%.c $(call floor_libraries,$(call floors_up_to,filters,$(FLOORS)))
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) $(CPPFLAGS) -Itests/unit $(filter-out -Wmissing-prototypes,$(CFLAGS)) $(LDFLAGS) -MMD -MP -o $@ $< \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES)
+
+conformance: all $(CONFORMANCE_PROGRAMS)
 	@POSTERN=$(abspath $(BUILD)/postern) $(PYTEST) tests/conformance
 
 # The whole suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own.

@@ -12,7 +12,9 @@
 
 #define SPF_LOOKUP_LIMIT 10 /* terms that cause DNS questions, over all includes and redirects: RFC 7208 4.6.4 */
 #define SPF_VOID_LIMIT 2 /* lookups without an answer: RFC 7208 4.6.4 */
-#define SPF_NAMES_LIMIT 10 /* MX and PTR names looked at per term */
+#define SPF_NAMES_LIMIT 10 /* MX names of a term (more: permerror) and PTR names of the client (more are ignored) */
+
+#define SPF_EXPLANATION_MAX 2048 /* bytes; a longer explanation is dropped */
 
 #define SPF_RESULTS(X) \
 	X(SPF_NONE, "none", "no SPF record or no domain to check") \
@@ -32,8 +34,9 @@ enum spf_result {
 const char *spf_result_text(enum spf_result result);
 const char *spf_result_description(enum spf_result result);
 
-/* Where answers come from. NULL: not known yet; the evaluation goes on as far as it can to name as many questions as possible, and is then
- * pending. lookup must remember what it was asked. */
+/* Where answers come from. Names are in presentation form without final dot, ASCII letters in lower case. NULL: not known yet; the evaluation
+ * goes on as far as the limits allow to name as many questions as possible, and is then pending. lookup must remember what it was asked;
+ * the answers it returns must stay as they are until spf_evaluate returns. */
 struct spf_answers {
 	const struct dns_answer *(*lookup)(void *context, const char *name, uint16_t type);
 	void *context;
@@ -50,10 +53,10 @@ struct spf_query {
 
 struct spf_outcome {
 	enum spf_result result;
-	char *mechanism; /* the term that decided, as written ("ip4:192.0.2.0/24", "default"), or NULL */
-	char *explanation; /* of the domain, expanded, for fail; raw ASCII, or NULL (RFC 7208 6.2) */
-	char *problem; /* in words, for temperror and permerror: what and in which domain's record; or NULL */
-	unsigned lookups, void_lookups;
+	char *mechanism; /* the term that decided, or failed, as written ("-all", "default"), its first 255 bytes; or NULL */
+	char *explanation; /* of the domain, expanded, for fail; printable ASCII, at most SPF_EXPLANATION_MAX; or NULL (RFC 7208 6.2) */
+	char *problem; /* in words, for temperror and permerror: in which domain's record, where, what; or NULL */
+	unsigned lookups, void_lookups; /* as the limits count them */
 };
 
 /* check_host() of RFC 7208 section 4. The outcome must be zeroed or cleared before. */
