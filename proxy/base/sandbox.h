@@ -12,6 +12,7 @@ enum sandbox_profile {
 	SANDBOX_PROXY, /* sockets (inet, unix), an event loop, sealed messages; opens no file, starts no program */
 	SANDBOX_DELIVER, /* writes files below its directories; no socket but those it was given */
 	SANDBOX_JOURNAL, /* the same, and the system logger's socket */
+	SANDBOX_AUTH, /* computes: an event loop over the sockets it has, private memory; makes no descriptor, writes to no file */
 };
 
 struct sandbox_options {

@@ -16,13 +16,11 @@
 #include "base/log.h"
 #include "base/sandbox_private.h"
 
-/* What any of our processes does: memory, time, an event loop, sockets it already has, sealed memory files. */
-static const int common_calls[] = {
-	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(preadv),
-	SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(sendfile),
-	SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(lseek), SCMP_SYS(fcntl), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
-	SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(fadvise64), SCMP_SYS(memfd_create),
-	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(msync), SCMP_SYS(brk), SCMP_SYS(membarrier),
+/* What any of our processes does: memory, time, an event loop, sockets it already has. */
+static const int computing_calls[] = {
+	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(write), SCMP_SYS(writev),
+	SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(lseek), SCMP_SYS(fcntl), SCMP_SYS(fadvise64),
+	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(membarrier),
 	SCMP_SYS(futex), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
 	SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(restart_syscall),
@@ -30,12 +28,18 @@ static const int common_calls[] = {
 	SCMP_SYS(getrlimit), SCMP_SYS(getrusage), SCMP_SYS(sysinfo), SCMP_SYS(uname), SCMP_SYS(times), SCMP_SYS(getcpu),
 	SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday),
 	SCMP_SYS(time), SCMP_SYS(getrandom),
-	SCMP_SYS(epoll_create), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait),
-	SCMP_SYS(epoll_pwait2), SCMP_SYS(eventfd2), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(signalfd4),
-	SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime),
-	SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6),
+	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2),
+	SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6),
 	SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg),
-	SCMP_SYS(shutdown), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+	SCMP_SYS(shutdown), SCMP_SYS(getsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+};
+
+/* What all but those that only compute do besides: new descriptors, sealed memory files. */
+static const int common_calls[] = {
+	SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(sendfile), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(msync),
+	SCMP_SYS(dup), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(memfd_create), SCMP_SYS(setsockopt),
+	SCMP_SYS(epoll_create), SCMP_SYS(epoll_create1), SCMP_SYS(eventfd2), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(signalfd4),
+	SCMP_SYS(timerfd_create),
 };
 
 /* The outside: clients, backends, name servers. No listen: listeners are handed in. */
@@ -118,6 +122,9 @@ allow_list(scmp_filter_ctx filter, const int *calls, size_t count)
 		allow(filter, calls[i], 0, NULL);
 }
 
+/* libseccomp's macros for arguments leave out the member they do not need. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 #define ALLOW_LIST(filter, calls) allow_list((filter), (calls), sizeof(calls) / sizeof(calls)[0])
 #define ALLOW_WHEN(filter, system_call, ...) \
 	do { \
@@ -127,22 +134,34 @@ allow_list(scmp_filter_ctx filter, const int *calls, size_t count)
 
 /* Calls whose harm is in an argument. */
 static void
-allow_common_by_argument(scmp_filter_ctx filter)
+allow_computing_by_argument(scmp_filter_ctx filter)
 {
 	static const unsigned long requests[] = {FIONREAD, FIONBIO, TCGETS};
 
 	/* No page is ever both ours and executable: injected code has nowhere to live. */
-	ALLOW_WHEN(filter, SCMP_SYS(mmap), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	ALLOW_WHEN(filter, SCMP_SYS(mprotect), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
 		ALLOW_WHEN(filter, SCMP_SYS(ioctl), SCMP_A1_32(SCMP_CMP_EQ, (uint32_t)requests[i]));
 	/* abort() signals itself; nobody else may be signalled. */
 	ALLOW_WHEN(filter, SCMP_SYS(tgkill), SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid()));
-	ALLOW_WHEN(filter, SCMP_SYS(socketpair), SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
 	/* Limits may be read (glibc does so for sysconf), not set. */
 	ALLOW_WHEN(filter, SCMP_SYS(prlimit64), SCMP_A0_32(SCMP_CMP_EQ, 0), SCMP_A2_64(SCMP_CMP_EQ, 0));
 	/* fstat() is newfstatat(descriptor, "", ..., AT_EMPTY_PATH) in glibc. */
 	ALLOW_WHEN(filter, SCMP_SYS(newfstatat), SCMP_A3_32(SCMP_CMP_EQ, AT_EMPTY_PATH));
+}
+
+static void
+allow_common_by_argument(scmp_filter_ctx filter)
+{
+	ALLOW_WHEN(filter, SCMP_SYS(mmap), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	ALLOW_WHEN(filter, SCMP_SYS(socketpair), SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+}
+
+static void
+allow_for_auth(scmp_filter_ctx filter)
+{
+	/* Shared memory would not count against the limit of what this process may allocate (RLIMIT_DATA). */
+	ALLOW_WHEN(filter, SCMP_SYS(mmap), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0), SCMP_A3_64(SCMP_CMP_MASKED_EQ, MAP_SHARED, 0));
 }
 
 static void
@@ -179,8 +198,12 @@ allow_sanitizer(scmp_filter_ctx filter)
 static void
 allow_for_profile(scmp_filter_ctx filter, const struct sandbox_options *options)
 {
-	ALLOW_LIST(filter, common_calls);
-	allow_common_by_argument(filter);
+	ALLOW_LIST(filter, computing_calls);
+	allow_computing_by_argument(filter);
+	if (options->profile != SANDBOX_AUTH) {
+		ALLOW_LIST(filter, common_calls);
+		allow_common_by_argument(filter);
+	}
 	switch (options->profile) {
 	case SANDBOX_PROXY:
 		allow_for_proxy(filter, options);
@@ -192,6 +215,9 @@ allow_for_profile(scmp_filter_ctx filter, const struct sandbox_options *options)
 		break;
 	case SANDBOX_DELIVER:
 		ALLOW_LIST(filter, file_calls);
+		break;
+	case SANDBOX_AUTH:
+		allow_for_auth(filter);
 		break;
 	}
 #if defined(__SANITIZE_ADDRESS__)

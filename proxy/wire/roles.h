@@ -10,7 +10,8 @@
 	X(ROLE_MASTER, "master", "", "reads the configuration, makes listeners and socket pairs, spawns, reloads") \
 	X(ROLE_PROXY, "proxy", "postern", "SMTP sessions, relay, DNS: everything with a socket to the outside") \
 	X(ROLE_DELIVER, "deliver", "postern-deliver", "all durable writing of mail: Maildir, quarantine, ledger") \
-	X(ROLE_JOURNAL, "journal", "postern-journal", "trace store, log lines")
+	X(ROLE_JOURNAL, "journal", "postern-journal", "trace store, log lines") \
+	X(ROLE_AUTH, "auth", "postern-auth", "worker: the filters that parse hostile bytes; no network, no files")
 
 enum role {
 #define X(name, text, user, description) name,
@@ -34,7 +35,7 @@ int role_from_name(const char *name);
 	/* u16 index into config->listeners; descriptor: the bound, listening socket */ \
 	X(CONTROL_LISTENER, 2) \
 	/* u8 role of the other side, u16 its slot, u32 its generation; descriptor: socket pair end. Replaces an earlier one of the same role \
-	 * (proxy side) or adds one (deliver and journal side). */ \
+	 * (proxy side) or adds one (deliver, journal and worker side). */ \
 	X(CONTROL_PEER, 3) \
 	/* string: hosts file, string: resolv.conf, both as read by the master */ \
 	X(CONTROL_FILES, 4) \
@@ -72,6 +73,6 @@ enum journal_message {
 	JOURNAL_LOG_LINE = 2, /* u8 level, string line (complete but for the newline) */
 };
 
-/* proxy <-> deliver: see deliver/deliver_client.h */
+/* proxy <-> deliver: see deliver/deliver_client.h; proxy <-> auth worker: see filters/job.h */
 
 #endif

@@ -98,6 +98,10 @@ struct shared_page {
 	_Atomic uint32_t process_id; /* 0 = no process */
 	_Atomic uint32_t role; /* enum role */
 	_Atomic uint32_t generation;
+	/* Of a worker: the job it is running now, so that whoever sees it die or hang knows which one to blame; 0 = none. The slot is that of the
+	 * proxy that sent it, and is written first. */
+	_Atomic uint64_t running_job;
+	_Atomic uint32_t running_proxy_slot;
 	_Atomic uint64_t counters[COUNTER_COUNT];
 	_Atomic uint64_t gauges[GAUGE_COUNT];
 	struct shared_backend backends[SHARED_BACKENDS];
@@ -123,6 +127,18 @@ static inline void
 shared_gauge_add(struct shared_page *page, enum shared_gauge gauge, int64_t by)
 {
 	atomic_fetch_add_explicit(&page->gauges[gauge], (uint64_t)by, memory_order_relaxed);
+}
+/* A worker announces the job it starts, and that it has ended. */
+static inline void
+shared_job_announce(struct shared_page *page, uint32_t proxy_slot, uint64_t job)
+{
+	atomic_store_explicit(&page->running_proxy_slot, proxy_slot, memory_order_relaxed);
+	atomic_store_explicit(&page->running_job, job, memory_order_release);
+}
+static inline void
+shared_job_clear(struct shared_page *page)
+{
+	atomic_store_explicit(&page->running_job, 0, memory_order_release);
 }
 /* Sums over all pages. */
 uint64_t shared_counter_total(struct shared_memory *memory, enum shared_counter counter);

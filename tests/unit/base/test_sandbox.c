@@ -258,6 +258,87 @@ START_TEST(test_writers_may_not)
 }
 END_TEST
 
+static int
+do_socket_unix(struct place *place)
+{
+	(void)place;
+	socket(AF_UNIX, SOCK_STREAM, 0);
+	return 0;
+}
+
+static int
+do_socket_pair(struct place *place)
+{
+	int pair[2];
+
+	(void)place;
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	return 0;
+}
+
+static int
+do_connect(struct place *place)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = 25};
+
+	connect(place->descriptor, (const struct sockaddr *)&address, sizeof address);
+	return 0;
+}
+
+static int
+do_memory_file(struct place *place)
+{
+	(void)place;
+	memfd_create("more", MFD_CLOEXEC);
+	return 0;
+}
+
+static int
+do_shared_memory(struct place *place)
+{
+	(void)place;
+	mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return 0;
+}
+
+static int
+do_unlink(struct place *place)
+{
+	unlinkat(place->descriptor, "anything", 0);
+	return 0;
+}
+
+static int
+do_clone(struct place *place)
+{
+	(void)place;
+	return (int)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+}
+
+START_TEST(test_auth_may_not)
+{
+	check_refused(SANDBOX_AUTH, do_execve, "execve", SYS_execve);
+	check_refused(SANDBOX_AUTH, do_fork, "fork", SYS_fork);
+	check_refused(SANDBOX_AUTH, do_clone, "clone", SYS_clone);
+	check_refused(SANDBOX_AUTH, do_ptrace, "ptrace", SYS_ptrace);
+	check_refused(SANDBOX_AUTH, do_open_for_writing, "openat for writing", SYS_openat);
+#if !defined(__SANITIZE_ADDRESS__)
+	check_refused(SANDBOX_AUTH, do_open, "openat", SYS_openat);
+#endif
+	check_refused(SANDBOX_AUTH, do_unlink, "unlinkat", SYS_unlinkat);
+	check_refused(SANDBOX_AUTH, do_socket_inet, "inet socket", SYS_socket);
+	check_refused(SANDBOX_AUTH, do_socket_unix, "unix socket", SYS_socket);
+	check_refused(SANDBOX_AUTH, do_socket_pair, "socketpair", SYS_socketpair);
+	check_refused(SANDBOX_AUTH, do_connect, "connect", SYS_connect);
+	check_refused(SANDBOX_AUTH, do_memory_file, "memfd_create", SYS_memfd_create);
+	check_refused(SANDBOX_AUTH, do_shared_memory, "shared mmap", SYS_mmap);
+	check_refused(SANDBOX_AUTH, do_executable_memory, "executable mmap", SYS_mmap);
+	check_refused(SANDBOX_AUTH, do_make_executable, "executable mprotect", SYS_mprotect);
+	check_refused(SANDBOX_AUTH, do_kill_other, "tgkill of another", SYS_tgkill);
+	check_refused(SANDBOX_AUTH, do_set_limit, "prlimit64", SYS_prlimit64);
+}
+END_TEST
+
 /* An event loop with a socket pair, a timer and a sealed message: the life of a proxy in small. */
 static int
 do_proxy_life(struct place *place)
@@ -438,5 +519,5 @@ START_TEST(test_missing_user_is_fatal)
 }
 END_TEST
 
-SUITE_MAIN("sandbox", test_proxy_may_not, test_writers_may_not, test_profiles_suffice, test_landlock_keeps_inside, test_log_mode_only_logs,
+SUITE_MAIN("sandbox", test_proxy_may_not, test_writers_may_not, test_auth_may_not, test_profiles_suffice, test_landlock_keeps_inside, test_log_mode_only_logs,
     test_user_and_chroot, test_missing_user_is_fatal)
