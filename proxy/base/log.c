@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/log.h"
 
 #define LOG_LINE_MAX 4096
@@ -17,6 +19,7 @@ static struct {
 	log_emitter *emitter;
 	void *emitter_context;
 	enum log_level level;
+	bool json;
 	char role[32];
 	char context[256];
 } settings = {.emitter = emit_to_standard_error, .level = LOG_LEVEL_INFO, .role = "postern"};
@@ -69,6 +72,12 @@ log_set_level(enum log_level level)
 }
 
 void
+log_set_json(bool json)
+{
+	settings.json = json;
+}
+
+void
 log_set_role(const char *role, int index)
 {
 	if (index < 0)
@@ -103,12 +112,49 @@ mask_controls(char *line)
 }
 
 static void
+append_member(struct buffer *out, const char *name, const char *value)
+{
+	buffer_printf(out, "%c\"%s\":", out->length == 0 ? '{' : ',', name);
+	escape_append_json(out, span_of(value));
+}
+
+static void
+format_json(char *line, const char *now, enum log_level level, const char *format, va_list arguments)
+{
+	struct buffer out = {0};
+	char text[LOG_LINE_MAX / 2]; /* escaping makes it longer */
+
+	vsnprintf(text, sizeof text, format, arguments);
+	append_member(&out, "time", now);
+	append_member(&out, "level", log_level_text(level));
+	append_member(&out, "role", settings.role);
+	if (settings.context[0] != '\0')
+		append_member(&out, "context", settings.context);
+	append_member(&out, "message", text);
+	buffer_append_char(&out, '}');
+	if (out.length >= LOG_LINE_MAX) { /* half a JSON object helps nobody */
+		buffer_clear(&out);
+		append_member(&out, "time", now);
+		append_member(&out, "level", log_level_text(level));
+		append_member(&out, "role", settings.role);
+		append_member(&out, "message", "(a line too long)");
+		buffer_append_char(&out, '}');
+	}
+	snprintf(line, LOG_LINE_MAX, "%s", buffer_text(&out));
+	buffer_free(&out);
+}
+
+static void
 format_line(char *line, enum log_level level, const char *format, va_list arguments)
 {
 	char now[CLOCK_RFC3339_SIZE];
 	int length;
 
 	clock_format_rfc3339(clock_wall_us(clock_system()), now);
+	if (settings.json) {
+		format_json(line, now, level, format, arguments);
+		return;
+	}
 	length = snprintf(line, LOG_LINE_MAX, "%s %s %s%s%s: ", now, log_level_text(level), settings.role,
 	    settings.context[0] != '\0' ? " " : "", settings.context);
 	vsnprintf(line + length, LOG_LINE_MAX - (size_t)length, format, arguments);
@@ -148,6 +194,7 @@ fatal(const char *format, ...)
 	char line[LOG_LINE_MAX];
 	va_list arguments;
 
+	settings.json = false; /* making JSON needs memory, and that may be what is missing */
 	va_start(arguments, format);
 	format_line(line, LOG_LEVEL_ERROR, format, arguments);
 	va_end(arguments);

@@ -4,6 +4,8 @@
 #ifndef POSTERN_BASE_LOG_H
 #define POSTERN_BASE_LOG_H
 
+#include <stdbool.h>
+
 #define LOG_LEVELS(X) \
 	X(LOG_LEVEL_ALARM, "alarm", "an administrator must act: mail is delayed or a peer is misconfigured") \
 	X(LOG_LEVEL_ERROR, "error", "something failed that should not fail") \
@@ -26,6 +28,8 @@ typedef void log_emitter(void *context, enum log_level level, const char *line);
 void log_set_emitter(log_emitter *emitter, void *context);
 /* Lines below this level are not made. Default LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
+/* Lines are JSON objects from now on (not those of fatal). */
+void log_set_json(bool json);
 /* The role and index shown on each line, e.g. "proxy", 1. Index below 0: not shown. */
 void log_set_role(const char *role, int index);
 /* What we are doing and for whom; "" clears. Copied. */

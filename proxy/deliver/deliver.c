@@ -91,11 +91,12 @@ on_peer(void *context, enum role role, unsigned slot, uint32_t generation, int d
 }
 
 static void
-apply_log_level(const struct config *config)
+apply_log_settings(const struct config *config)
 {
 	int level = config->log_level == NULL ? -1 : log_level_from_text(config->log_level);
 
 	log_set_level(level < 0 ? LOG_LEVEL_INFO : (enum log_level)level);
+	log_set_json(config->log_format == LOG_FORMAT_JSON);
 }
 
 /* A reload that kept us: the Maildirs are the same in number and place. */
@@ -113,7 +114,7 @@ on_configuration(void *context, uint32_t generation, const char *text)
 			log_warning("data_directory has changed: ledger and Maildirs stay in the old one until postern is started anew");
 		config_free(&deliver->config);
 		deliver->config = config;
-		apply_log_level(config);
+		apply_log_settings(config);
 	}
 	buffer_free(&errors.text);
 }
@@ -278,7 +279,7 @@ deliver_process(void)
 	umask(077);
 	child_receive_setup(&setup);
 	deliver.config = load_config(&setup);
-	apply_log_level(deliver.config);
+	apply_log_settings(deliver.config);
 	warm_up();
 	const char *sandbox = open_all(&deliver, &setup);
 	start(&deliver, &setup);

@@ -89,6 +89,7 @@ load_configuration(struct proxy *proxy)
 	int level = log_level_from_text(proxy->config->log_level);
 	if (level >= 0)
 		log_set_level((enum log_level)level);
+	log_set_json(proxy->config->log_format == LOG_FORMAT_JSON);
 }
 
 static struct resolver *

@@ -323,6 +323,32 @@ handle_line(struct session *session, struct span line, bool more_input)
 	session_command(session, line, more_input);
 }
 
+/* The stream's time limit is for silence; a byte now and then would stretch one command (or unwanted chunk) for ever. Asked each
+ * time some of it came and it is not complete; says 421 when it has taken too long. */
+static void
+bound_input(struct session *session, int64_t limit_ms)
+{
+	int64_t now_us = clock_monotonic_us(session->front->clock);
+
+	if (session->input_began_us == 0)
+		session->input_began_us = now_us;
+	if (now_us - session->input_began_us > limit_ms * 1000)
+		session_reply_text(session, 421, "4.4.2", "%s Error: timeout exceeded", session->front->config->hostname);
+}
+
+static size_t
+skip_line(struct session *session, size_t taken, bool ends)
+{
+	session->skipping_line = !ends;
+	if (ends) {
+		session->input_began_us = 0;
+		refuse_line(session, 500, "5.5.6", "line too long");
+	} else {
+		bound_input(session, session->front->config->timeouts.command);
+	}
+	return taken;
+}
+
 /* Takes one command line, or nothing while it is not complete. */
 static size_t
 take_line(struct session *session, const char *bytes, size_t length)
@@ -330,18 +356,13 @@ take_line(struct session *session, const char *bytes, size_t length)
 	const char *end = memchr(bytes, '\n', length);
 	size_t taken = end != NULL ? (size_t)(end - bytes) + 1 : length;
 
-	if (session->skipping_line) {
-		session->skipping_line = end == NULL;
-		if (end != NULL)
-			refuse_line(session, 500, "5.5.6", "line too long");
-		return taken;
-	}
-	if (taken > COMMAND_LINE_MAX) {
-		session->skipping_line = true;
-		return end != NULL ? take_line(session, bytes, length) : length;
-	}
-	if (end == NULL)
+	if (session->skipping_line || taken > COMMAND_LINE_MAX)
+		return skip_line(session, taken, end != NULL);
+	if (end == NULL) {
+		bound_input(session, session->front->config->timeouts.command);
 		return 0;
+	}
+	session->input_began_us = 0;
 	handle_line(session, span_make(bytes, taken - 1), taken < length);
 	return taken;
 }
@@ -368,8 +389,12 @@ swallow(struct session *session, size_t length)
 	size_t taken = length < session->swallow_left ? length : (size_t)session->swallow_left;
 
 	session->swallow_left -= taken;
-	if (session->swallow_left == 0)
+	if (session->swallow_left == 0) {
+		session->input_began_us = 0;
 		answer_swallowed(session);
+	} else {
+		bound_input(session, session->front->config->timeouts.data_total);
+	}
 	return taken;
 }
 

@@ -54,6 +54,7 @@ struct session {
 	unsigned offered; /* CAPABILITY_* bits of the last EHLO */
 	uint64_t offered_size;
 	uint64_t swallow_left; /* octets of a BDAT chunk that came out of turn */
+	int64_t input_began_us; /* when the first part of a command not yet complete came (monotonic); 0 = none */
 	uint32_t errors, idle_commands, transactions;
 	struct record record; /* the session's own: written when it was refused outside of any transaction */
 };

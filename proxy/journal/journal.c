@@ -272,11 +272,12 @@ on_log_file(void *context, int descriptor)
 }
 
 static void
-apply_log_level(const struct config *config)
+apply_log_settings(const struct config *config)
 {
 	int level = config->log_level == NULL ? -1 : log_level_from_text(config->log_level);
 
 	log_set_level(level < 0 ? LOG_LEVEL_INFO : (enum log_level)level);
+	log_set_json(config->log_format == LOG_FORMAT_JSON);
 }
 
 static void
@@ -298,7 +299,7 @@ on_configuration(void *context, uint32_t generation, const char *text)
 		config_free(&journal->config);
 		journal->config = config;
 		store_set_retention(journal->store, config->trace_retention_days);
-		apply_log_level(config);
+		apply_log_settings(config);
 	}
 	buffer_free(&errors.text);
 }
@@ -461,7 +462,7 @@ journal_process(void)
 	umask(027);
 	child_receive_setup(&setup);
 	journal.config = load_config(&setup);
-	apply_log_level(journal.config);
+	apply_log_settings(journal.config);
 	journal.page = shared_memory_page(setup.shared, setup.slot);
 	char *directory = open_trace_directory(&setup, journal.config);
 	journal.sink = log_sink_new(journal.config->log_target, LOG_SINK_SYSTEM_LOGGER);

@@ -68,6 +68,7 @@ log_output_configure(struct log_output *output, const struct config *config, str
 	output->file = file;
 	output->target = config->log_target;
 	log_set_level(level >= 0 ? (enum log_level)level : LOG_LEVEL_INFO);
+	log_set_json(config->log_format == LOG_FORMAT_JSON);
 	return true;
 }
 

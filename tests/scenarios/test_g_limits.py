@@ -36,15 +36,17 @@ def test_the_refusal_has_an_enhanced_code_and_the_connection_is_closed(gateway_f
     reply = second.reply()
     assert (reply.code, reply.enhanced) == (421, "4.7.0")
     assert second.is_closed()
-    assert first.greet()
+    first.expect("EHLO client.example", 250)
 
 
 def test_sessions_in_all_over_all_proxies(gateway_factory, backend):
     gateway = gateway_factory(backend, limits={"sessions": 6}, proxies=2)
     time.sleep(0.1)
-    codes = []
+    clients, codes = [], []
     for address in range(2, 6):
-        codes += take(gateway, 2, source=f"127.0.0.{address}")[1]
+        more, heard = take(gateway, 2, source=f"127.0.0.{address}")
+        clients += more
+        codes += heard
     assert sorted(codes) == [220] * 6 + [421] * 2
 
 
@@ -66,13 +68,16 @@ def test_a_command_byte_by_byte_does_not_stretch_the_time(gateway_factory, backe
     client = Client(gateway_factory(backend, timeouts={"command": "500ms"}).port)
     client.greet()
     began = time.monotonic()
-    try:
-        for byte in b"NOOP " + b"x" * 200:
-            client.raw(bytes([byte]))
-            time.sleep(0.05)
-            assert time.monotonic() - began < 4, "a command may not take for ever"
-    except OSError:
-        pass
+    client.socket.settimeout(0.05)
+    reply = None
+    while reply is None and time.monotonic() - began < 4:
+        try:
+            client.raw(b"x")
+            reply = client.reply()
+        except TimeoutError:
+            continue
+    assert reply is not None and (reply.code, reply.enhanced) == (421, "4.4.2")
+    assert time.monotonic() - began < 1.5
 
 
 def test_silence_in_data(gateway_factory, backend):
@@ -145,5 +150,5 @@ def test_an_endless_line_takes_no_memory(gateway_factory, backend):
 
 
 def test_more_sessions_than_descriptors_are_refused_at_start(gateway_factory, backend):
-    with pytest.raises(AssertionError, match="descriptor"):
+    with pytest.raises(AssertionError, match="open files"):
         gateway_factory(backend, limits={"sessions": 1000000})
