@@ -102,7 +102,8 @@ def driver_input(chosen):
 
 def run(chosen, repeat=0):
     """The outcome of each case, and the driver's last line (the time of one evaluation)."""
-    done = subprocess.run([DRIVER, *([str(repeat)] if repeat else [])], input=driver_input(chosen), stdout=subprocess.PIPE, text=True, check=True)
+    command = [DRIVER, str(repeat)] if repeat else [DRIVER]
+    done = subprocess.run(command, input=driver_input(chosen), stdout=subprocess.PIPE, text=True, check=True)
     outcomes, note = [], ""
     for line in done.stdout.splitlines():
         if line.startswith("# "):
