@@ -99,6 +99,7 @@ struct delivery {
 	uint64_t sent; /* bytes of the view */
 	bool at_line_start;
 	uint64_t store_id, record_id;
+	unsigned record_tries;
 	bool delivered;
 	bool unknown; /* the answer to the final dot was lost */
 	const char *reached; /* name of the last backend that was ready for us, or NULL */

@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
+#define RECORD_TRIES 2
+
 void
 delivery_set_outcome(struct delivery *delivery, size_t index, const struct reply *mapped)
 {
@@ -200,19 +202,6 @@ fold(struct delivery *delivery)
 	return delivered != delivery->count && refused != delivery->count && delivered + refused > 0;
 }
 
-static void
-on_recorded(void *context, bool ok)
-{
-	struct delivery *delivery = context;
-	CHECK_MAGIC(delivery, DELIVERY_MAGIC);
-	delivery->record_id = 0;
-	if (!ok)
-		delivery_note(delivery, RECORD_EVENT_LEDGER, "the outcomes could not be recorded: the retry may double");
-	else if (delivery->in_flight >= 0) /* whatever happens to us now, the retry finds them */
-		shared_in_flight_set(delivery->relay->page, delivery->in_flight, IN_FLIGHT_RECEIVED);
-	tell(delivery);
-}
-
 /* The outcomes that this delivery brought. 4xx is not one: the retry just tries again. */
 static size_t
 make_entries(struct delivery *delivery, struct ledger_entry *entries)
@@ -227,11 +216,31 @@ make_entries(struct delivery *delivery, struct ledger_entry *entries)
 		entry->outcome = outcome->outcome;
 		entry->reply = outcome->reply; /* borrowed for the call */
 		memcpy(entry->queue_id, delivery->queue_id, sizeof entry->queue_id);
-		delivery_note(delivery, RECORD_EVENT_LEDGER, "<%s>: recording %s, %d", delivery_address(delivery, i),
-		    outcome->outcome == LEDGER_DELIVERED ? "delivered" : "refused", outcome->reply.code);
+		if (delivery->record_tries == 0)
+			delivery_note(delivery, RECORD_EVENT_LEDGER, "<%s>: recording %s, %d", delivery_address(delivery, i),
+			    outcome->outcome == LEDGER_DELIVERED ? "delivered" : "refused", outcome->reply.code);
 		count++;
 	}
 	return count;
+}
+
+static void record_outcomes(struct delivery *delivery);
+
+static void
+on_recorded(void *context, bool ok)
+{
+	struct delivery *delivery = context;
+	CHECK_MAGIC(delivery, DELIVERY_MAGIC);
+	delivery->record_id = 0;
+	if (!ok && delivery->record_tries < RECORD_TRIES) {
+		record_outcomes(delivery); /* that deliver died; the next is soon there, and recording twice does no harm */
+		return;
+	}
+	if (!ok)
+		delivery_note(delivery, RECORD_EVENT_LEDGER, "the outcomes could not be recorded: the retry may double");
+	else if (delivery->in_flight >= 0) /* whatever happens to us now, the retry finds them */
+		shared_in_flight_set(delivery->relay->page, delivery->in_flight, IN_FLIGHT_RECEIVED);
+	tell(delivery);
 }
 
 static void
@@ -240,6 +249,7 @@ record_outcomes(struct delivery *delivery)
 	struct deliver_client *deliver = delivery->relay->options.deliver;
 	struct ledger_entry *entries = memory_new_array(delivery->count, sizeof *entries);
 	size_t count = make_entries(delivery, entries);
+	delivery->record_tries++;
 	delivery_change_state(delivery, DELIVERY_SEND_RECORD);
 	if (count > 0)
 		delivery->record_id = deliver_client_ledger_record(deliver, entries, count, RELAY_LEDGER_TIMEOUT_MS, on_recorded, delivery);

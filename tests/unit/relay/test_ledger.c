@@ -1,4 +1,4 @@
-/* Several recipients, one reply, different outcomes: what the ledger makes of them. The ledger itself is a stand-in (deliver_stub.h). */
+/* Several recipients, one reply, different outcomes: what the ledger makes of them. */
 #include "world.h"
 
 #define ONE_LMTP "  - {url: \"lmtp://127.0.0.1:%u\"}\n"
@@ -12,11 +12,19 @@ start(void)
 	world_start(&world, ONE_LMTP, "recipient_cache: 0s\n");
 }
 
+/* A Maildir answers at once, so a check that does not has asked the ledger. */
 START_TEST(no_lookup_while_empty)
 {
-	start();
-	ck_assert_int_eq(mail_quickly(&world, "a@example.com", "b@example.org"), 250);
-	ck_assert_uint_eq(world.deliver->lookups, 0);
+	struct mail mail;
+	world_init(&world, 0, false);
+	world_start(&world, "  - {url: \"maildir:/nowhere\"}\n", "");
+	mail_init(&mail, &world, "a@example.com");
+	ck_assert(mail_ask(&mail, "b@example.org"));
+	shared_gauge_add(shared_memory_page(world.shared, 3), GAUGE_LEDGER_ENTRIES, 1);
+	ck_assert(!mail_ask(&mail, "c@example.org"));
+	world_run_until(&world, &mail.answered);
+	ck_assert_int_eq(mail.recipient.code, 250);
+	mail_free(&mail);
 	world_free(&world);
 }
 END_TEST
@@ -34,7 +42,7 @@ START_TEST(mixed_and_its_retry)
 	ck_assert(mail.delivered);
 	ck_assert_int_eq(mail.replies[0].code, 250);
 	ck_assert_int_eq(mail.replies[1].code, 552);
-	ck_assert_uint_eq(world.deliver->entry_count, 2);
+	ck_assert_int_eq(ledger_count(world.ledger), 2);
 	ck_assert_uint_eq(atomic_load(&shared_memory_page(world.shared, 1)->in_flight[mail.in_flight].state), IN_FLIGHT_RECEIVED);
 	mail_free(&mail);
 	/* The retry. Nobody is refused at RCPT, though the backend would. */
@@ -69,7 +77,7 @@ START_TEST(deferred_ones_are_sent_again)
 	ck_assert_int_eq(mail_recipient(&mail, "b@example.org"), 250);
 	ck_assert_int_eq(mail_recipient(&mail, "later@example.org"), 250);
 	ck_assert_int_eq(mail_send(&mail), 452);
-	ck_assert_uint_eq(world.deliver->entry_count, 1);
+	ck_assert_int_eq(ledger_count(world.ledger), 1);
 	mail_free(&mail);
 	mail_init(&mail, &world, "a@example.com");
 	ck_assert_int_eq(mail_recipient(&mail, "later@example.org"), 250);
@@ -111,40 +119,66 @@ START_TEST(another_message_is_another)
 }
 END_TEST
 
-START_TEST(without_the_ledger_one_recipient)
+static void
+one_recipient_only(void)
 {
 	struct mail mail;
-	start();
-	world.deliver->connected = false;
 	mail_init(&mail, &world, "a@example.com");
 	ck_assert_int_eq(mail_recipient(&mail, "b@example.org"), 250);
 	ck_assert_int_eq(mail_recipient(&mail, "c@example.org"), 452);
 	ck_assert_str_eq(mail.recipient.enhanced, "4.5.3");
-	world.deliver->lost = true;
 	ck_assert_int_eq(mail_send(&mail), 250);
+	mail_free(&mail);
+}
+
+/* No deliver, one whose ledger does not work: mail goes on, one recipient at a time. */
+START_TEST(without_the_ledger_one_recipient)
+{
+	start();
+	deliver_stop(&world);
+	one_recipient_only();
+	deliver_start(&world, false);
+	one_recipient_only();
+	deliver_stop(&world);
+	deliver_start(&world, true);
+	ck_assert_int_eq(mail_quickly(&world, "a@example.com", "b@example.org"), 250);
+	world_free(&world);
+}
+END_TEST
+
+/* Two recipients accepted while the ledger was there; gone at the end: nothing may be doubled. */
+START_TEST(ledger_lost_before_sending)
+{
+	struct mail mail;
+	start();
+	mail_init(&mail, &world, "a@example.com");
+	ck_assert_int_eq(mail_recipient(&mail, "b@example.org"), 250);
+	ck_assert_int_eq(mail_recipient(&mail, "c@example.org"), 250);
+	deliver_stop(&world);
+	ck_assert_int_eq(mail_send(&mail), 451);
+	ck_assert_uint_eq(world.stubs[0]->messages, 0);
 	mail_free(&mail);
 	world_free(&world);
 }
 END_TEST
 
-START_TEST(ledger_lost_at_rcpt_and_at_send)
+/* It dies while the backend has the message: the next one, soon there, records the outcomes. */
+START_TEST(deliver_restarts_while_sending)
 {
 	struct mail mail;
 	start();
-	shared_gauge_add(shared_memory_page(world.shared, 3), GAUGE_LEDGER_ENTRIES, 1);
-	world.deliver->lost = true;
+	stub_add_rule(world.stubs[0], ".full@", "552 5.2.2 mailbox full\r\n", -1);
 	mail_init(&mail, &world, "a@example.com");
-	ck_assert_int_eq(mail_recipient(&mail, "b@example.org"), 250);
-	ck_assert_int_eq(mail_recipient(&mail, "c@example.org"), 452);
-	mail_free(&mail);
-	/* Two recipients accepted while it was there; gone at the end: nothing may be doubled. */
-	world.deliver->lost = false;
-	mail_init(&mail, &world, "a@example.com");
-	ck_assert_int_eq(mail_recipient(&mail, "b@example.org"), 250);
-	ck_assert_int_eq(mail_recipient(&mail, "c@example.org"), 250);
-	world.deliver->lost = true;
-	ck_assert_int_eq(mail_send(&mail), 451);
-	ck_assert_uint_eq(world.stubs[0]->messages, 0);
+	mail_recipient(&mail, "b@example.org");
+	mail_recipient(&mail, "full@example.org");
+	mail_begin_send(&mail, MESSAGE, strlen(MESSAGE), 8000);
+	while (world.stubs[0]->messages == 0)
+		event_base_loop(world.base, EVLOOP_ONCE);
+	deliver_stop(&world);
+	deliver_start(&world, true);
+	world_run_until(&world, &mail.done);
+	ck_assert_int_eq(mail.result.code, 451);
+	ck_assert_int_eq(ledger_count(world.ledger), 2);
 	mail_free(&mail);
 	world_free(&world);
 }
@@ -158,8 +192,12 @@ START_TEST(record_fails)
 	mail_init(&mail, &world, "a@example.com");
 	mail_recipient(&mail, "b@example.org");
 	mail_recipient(&mail, "full@example.org");
-	world.deliver->lost = true;
-	ck_assert_int_eq(mail_send(&mail), 451);
+	mail_begin_send(&mail, MESSAGE, strlen(MESSAGE), 8000);
+	while (world.stubs[0]->messages == 0)
+		event_base_loop(world.base, EVLOOP_ONCE);
+	deliver_stop(&world);
+	world_run_until(&world, &mail.done);
+	ck_assert_int_eq(mail.result.code, 451);
 	ck_assert(mail_story_has(&mail, "the retry may double"));
 	mail_free(&mail);
 	world_free(&world);
@@ -170,23 +208,22 @@ START_TEST(freed_while_asking)
 {
 	struct mail mail;
 	start();
-	shared_gauge_add(shared_memory_page(world.shared, 3), GAUGE_LEDGER_ENTRIES, 1);
-	world.deliver->hangs = true;
+	int other_end = deliver_hang(&world);
 	mail_init(&mail, &world, "a@example.com");
-	mail_ask(&mail, "b@example.org");
+	ck_assert(!mail_ask(&mail, "b@example.org"));
 	world_run_ms(&world, 5);
 	mail_free(&mail);
-	ck_assert_ptr_null(world.deliver->calls);
-	world.deliver->hangs = false;
+	deliver_start(&world, true);
+	close(other_end);
 	mail_init(&mail, &world, "a@example.com");
 	ck_assert_int_eq(mail_recipient(&mail, "b@example.org"), 250);
 	ck_assert_int_eq(mail_recipient(&mail, "c@example.org"), 250);
-	world.deliver->hangs = true;
+	other_end = deliver_hang(&world);
 	mail_begin_send(&mail, MESSAGE, strlen(MESSAGE), 5000);
 	world_run_ms(&world, 5);
-	ck_assert_ptr_nonnull(world.deliver->calls);
 	mail_free(&mail);
-	ck_assert_ptr_null(world.deliver->calls);
+	close(other_end);
+	world_run_ms(&world, 5);
 	world_free(&world);
 }
 END_TEST
@@ -196,16 +233,20 @@ START_TEST(maildir_with_mixed_outcomes)
 	struct mail mail;
 	world_init(&world, 0, false);
 	world_start(&world, "  - {url: \"maildir:/nowhere\"}\n", "");
-	world.deliver->store_reply = "no space";
+	/* A file where the recipient's folder should be. */
+	close(open(folder_path(&world.folder, "mail/c@example.org"), O_CREAT | O_WRONLY, 0600));
 	mail_init(&mail, &world, "a@example.com");
 	ck_assert_int_eq(mail_recipient(&mail, "b@example.org"), 250);
 	ck_assert_int_eq(mail_recipient(&mail, "c@example.org"), 250);
-	ck_assert_int_eq(mail_send(&mail), 452);
-	ck_assert_uint_eq(world.deliver->entry_count, 1);
+	ck_assert_int_eq(mail_send(&mail), 451);
+	ck_assert_int_eq(mail.replies[0].code, 250);
+	ck_assert_int_eq(mail.replies[1].code, 451);
+	ck_assert_int_eq(ledger_count(world.ledger), 1);
 	mail_free(&mail);
 	world_free(&world);
 }
 END_TEST
 
 SUITE_MAIN("ledger", no_lookup_while_empty, mixed_and_its_retry, deferred_ones_are_sent_again, another_message_is_another,
-    without_the_ledger_one_recipient, ledger_lost_at_rcpt_and_at_send, record_fails, freed_while_asking, maildir_with_mixed_outcomes)
+    without_the_ledger_one_recipient, ledger_lost_before_sending, deliver_restarts_while_sending, record_fails, freed_while_asking,
+    maildir_with_mixed_outcomes)

@@ -4,8 +4,12 @@
 #define POSTERN_TESTS_WORLD_H
 
 #include "backend_stub.h"
+#include "base/log.h"
 #include "conf/config.h"
-#include "deliver_stub.h"
+#include "deliver/folder.h"
+#include "deliver/ledger.h"
+#include "deliver/maildir.h"
+#include "deliver/service.h"
 #include "mail/data_lines.h"
 #include "relay/capabilities.h"
 #include "relay/relay.h"
@@ -22,18 +26,72 @@ struct world {
 	struct shared_memory *shared;
 	int shared_descriptor;
 	struct resolver *resolver;
+	struct folder folder; /* of deliver: "ledger", "mail/" */
 	struct deliver_client *deliver;
+	struct deliver_service *service; /* what a deliver process does, in our loop; NULL = none is there */
+	struct ledger *ledger;
+	struct maildir *maildirs[1];
 	struct relay *relay;
 	struct relay *second; /* another proxy, in slot 2 */
 	struct stub *stubs[WORLD_STUBS];
 	struct message_store_options store_options;
 };
 
+static inline void
+deliver_start(struct world *world, bool with_ledger)
+{
+	int pair[2];
+	if (with_ledger) {
+		world->ledger = ledger_open(folder_path(&world->folder, "ledger"), clock_system());
+		ck_assert_ptr_nonnull(world->ledger);
+	}
+	world->maildirs[0] = maildir_open(folder_path(&world->folder, "mail"), WORLD_HOSTNAME, clock_system());
+	ck_assert_ptr_nonnull(world->maildirs[0]);
+	struct deliver_service_options options = {.base = world->base,
+		.maildirs = world->maildirs,
+		.maildir_count = 1,
+		.ledger = world->ledger,
+		.clock = clock_system(),
+		.page = shared_memory_page(world->shared, 3)};
+	world->service = deliver_service_new(&options);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	deliver_service_add_peer(world->service, pair[0]);
+	deliver_client_connect(world->deliver, pair[1]);
+	while (!deliver_client_is_introduced(world->deliver))
+		event_base_loop(world->base, EVLOOP_ONCE);
+}
+
+/* It dies, and the master clears its page. */
+static inline void
+deliver_stop(struct world *world)
+{
+	if (world->service == NULL)
+		return;
+	deliver_service_free(&world->service);
+	maildir_close(&world->maildirs[0]);
+	ledger_close(&world->ledger);
+	atomic_store(&shared_memory_page(world->shared, 3)->gauges[GAUGE_LEDGER_ENTRIES], 0);
+	while (deliver_client_is_connected(world->deliver))
+		event_base_loop(world->base, EVLOOP_ONCE);
+}
+
+/* One that takes requests and never answers; returns its end. */
+static inline int
+deliver_hang(struct world *world)
+{
+	int pair[2];
+	deliver_stop(world);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	deliver_client_connect(world->deliver, pair[1]);
+	return pair[0];
+}
+
 /* Stubs first; then world_start with the backends' YAML, in which %u stands for their ports in order. */
 static inline void
 world_init(struct world *world, unsigned stubs, bool lmtp)
 {
 	*world = (struct world){.base = event_base_new()};
+	log_set_level(LOG_LEVEL_ALARM);
 	for (unsigned i = 0; i < stubs; i++)
 		world->stubs[i] = stub_new(world->base, lmtp);
 }
@@ -66,7 +124,8 @@ world_start(struct world *world, const char *backends, const char *more)
 	world->resolver = resolver_new(world->base, &resolver);
 	ck_assert_ptr_nonnull(world->resolver);
 	world->deliver = deliver_client_new(world->base);
-	world->deliver->page = shared_memory_page(world->shared, 3);
+	folder_make(&world->folder);
+	deliver_start(world, true);
 	world->store_options = (struct message_store_options){.shared = world->shared,
 		.page = shared_memory_page(world->shared, 1),
 		.memory_limit = 1 << 28,
@@ -124,7 +183,9 @@ world_free(struct world *world)
 	relay_free(&world->relay);
 	relay_free(&world->second);
 	resolver_free(&world->resolver);
+	deliver_stop(world);
 	deliver_client_free(&world->deliver);
+	folder_remove(&world->folder);
 	shared_memory_free(&world->shared);
 	close(world->shared_descriptor);
 	config_free(&world->config);
