@@ -36,12 +36,19 @@ def flatten(expected):
     return expected if isinstance(expected, list) else [expected]
 
 
+def wire_bytes(step):
+    if "chunk" in step:
+        octets = step["chunk"].encode("latin-1")
+        return b"BDAT %d%s\r\n" % (len(octets), b" LAST" if step.get("last") else b"") + octets
+    return step["send"].encode("latin-1") * step.get("times", 1)
+
+
 def play(client, steps):
     """Does the steps; True while the connection is open."""
     for step in steps:
-        if "send" in step:
+        if "send" in step or "chunk" in step:
             try:
-                client.raw(step["send"].encode("latin-1") * step.get("times", 1))
+                client.raw(wire_bytes(step))
             except (BrokenPipeError, ConnectionResetError):
                 pass  # hung up on while we were sending: the next step knows
         for code in flatten(step.get("expect", [])):
