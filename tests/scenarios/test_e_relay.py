@@ -1,5 +1,6 @@
 """Towards the backend: what its replies become, what happens when it fails at any step and byte, failover, pool, hold, limits."""
 
+import resource
 import threading
 import time
 
@@ -414,28 +415,37 @@ def test_a_client_that_leaves_after_the_backend_has_it_is_the_known_window(gatew
     assert len(backend.messages) == 1
 
 
-def test_many_dribbling_clients_leave_room_for_ordinary_mail(gateway_factory, backend):
-    """The small brother of the 5,000 session test in tests/bench."""
-    gateway = gateway_factory({"url": backend.url, "max_connections": 5}, backend_hold="100ms", limits={"sessions_per_address": 1000})
-    dribblers = []
-    for _ in range(150):
-        client = Client(gateway.port)
-        client.raw("EHLO slow.example\r\n")
-        dribblers.append(client)
+def descriptors():
+    """How many this process may have, after asking for all it can."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def test_thousands_of_dribbling_clients_leave_room_for_ordinary_mail(gateway_factory, backend):
+    """Each names a recipient, which is checked live, and then takes its time over the message; the backend allows 50 connections."""
+    count = min(5000, descriptors() // 3)
+    gateway = gateway_factory({"url": backend.url, "max_connections": 50}, backend_hold="500ms", proxies=2, timeouts={"backend_wait": "1m"},
+                              limits={"sessions": count + 100, "sessions_per_address": count + 100})
+    dribblers = [Client(gateway.port, timeout=60) for _ in range(count)]
     for client in dribblers:
-        client.reply(), client.reply()
-        client.raw("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@example.org>\r\nDATA\r\n")
+        client.raw("EHLO slow.example\r\n")
+    for number, client in enumerate(dribblers):
+        assert [client.reply().code, client.reply().code] == [220, 250]
+        client.raw(f"MAIL FROM:<a{number}@slow.example>\r\nRCPT TO:<u@example.org>\r\nDATA\r\n")
     for client in dribblers:
         assert [client.reply().code for _ in range(3)] == [250, 250, 354]
         client.raw("Subject: slow\r\n")
     began = time.monotonic()
     with Client(gateway.port) as quick:
         quick.greet()
-        for number in range(20):
-            assert quick.send(message(f"quick{number}")).code == 250
-    assert time.monotonic() - began < 5
-    assert backend.most_connections <= 5
-    for client in dribblers:
+        for number in range(50):
+            assert quick.send(message(f"quick{number}"), sender=f"q{number}@quick.example").code == 250
+    assert time.monotonic() - began < 5, "ordinary mail is held up"
+    assert backend.most_connections <= 50
+    finishing = dribblers[::25]
+    for client in finishing:
         client.raw("\r\nend\r\n.\r\n")
-    assert [client.reply().code for client in dribblers] == [250] * len(dribblers)
-    assert len(backend.messages) == 170
+    assert [client.reply().code for client in finishing] == [250] * len(finishing)
+    assert len(backend.messages) == 50 + len(finishing)
+    assert gateway.status()
