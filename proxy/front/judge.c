@@ -239,8 +239,7 @@ build_view(struct transaction *transaction)
 static const uint8_t *
 fingerprint_if_needed(struct transaction *transaction, uint8_t *digest)
 {
-	if (transaction->envelope.recipient_count < 2 &&
-	    shared_gauge_total(transaction->session->front->shared, GAUGE_LEDGER_ENTRIES) == 0)
+	if (transaction->envelope.recipient_count < 2 && !relay_ledger_has_entries(transaction->session->front->relay))
 		return NULL;
 	return fingerprint_make(transaction->message, &transaction->headers, digest) ? digest : NULL;
 }

@@ -48,6 +48,9 @@ int relay_route_find(const struct relay *relay, const char *domain);
 /* How a Return-Path stamp is to be made for this route: true = stamp it. */
 bool relay_route_stamps_return_path(const struct relay *relay, int route);
 
+/* May the ledger know an earlier outcome? Then delivery_send needs the message's hash, for a single recipient too. */
+bool relay_ledger_has_entries(const struct relay *relay);
+
 struct delivery; /* one transaction's way to the backend */
 
 struct delivery_result {
@@ -75,7 +78,8 @@ struct delivery *delivery_new(struct relay *relay, int route, const struct envel
 /* Checks envelope->recipients[index] (always the last one). True: *reply has the answer already (cache, maildir). */
 bool delivery_check_recipient(struct delivery *delivery, size_t index, struct reply *reply);
 /* Sends the message to the backend. in_flight: index in our page's in-flight table or -1; relay sets FINAL_DOT and DELIVERED there.
- * message_hash: for the ledger: 32 bytes over body and headers but trace headers. deadline_us: monotonic, end of the budget. */
+ * message_hash: for the ledger: 32 bytes over body and headers but trace headers; NULL with one recipient and
+ * nothing in the ledger. deadline_us: monotonic, end of the budget. */
 void delivery_send(struct delivery *delivery, const struct view *view, int in_flight, const uint8_t *message_hash, int64_t deadline_us);
 /* Ends it at any time: connection is returned (after RSET) or, if something of a message was on the way, closed. */
 void delivery_free(struct delivery **delivery);

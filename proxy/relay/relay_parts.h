@@ -33,7 +33,5 @@ struct relay {
 void relay_alarm(struct relay *relay, unsigned backend, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Can the ledger be asked at all? */
 bool relay_ledger_available(const struct relay *relay);
-/* Is anything in it? */
-bool relay_ledger_has_entries(const struct relay *relay);
 
 #endif
