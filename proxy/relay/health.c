@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 
-/* The rows of one backend: of all live pages of our generation. Backend numbers of another generation may mean other backends. */
+/* The rows of one backend: one in each live page that has it. */
 struct row_walk {
 	const struct health *health;
 	unsigned backend;
@@ -26,13 +26,27 @@ own_row(const struct health *health, unsigned backend)
 static struct shared_page *
 next_page(struct row_walk *walk)
 {
-	uint32_t generation = atomic_load(&own_page(walk->health)->generation);
 	while (walk->next < SHARED_SLOTS) {
 		unsigned slot = walk->next++;
 		struct shared_page *page = shared_memory_page(walk->health->shared, slot);
-		bool live = atomic_load(&page->process_id) != 0 && atomic_load(&page->generation) == generation;
-		if (slot == walk->health->slot || live)
+		if (slot == walk->health->slot || atomic_load(&page->process_id) != 0)
 			return page;
+	}
+	return NULL;
+}
+
+/* The row of the backend in somebody's page: mostly under our own number, but not after a reload that changed the list. */
+static struct shared_backend *
+find_row(struct shared_page *page, unsigned backend, uint64_t identity)
+{
+	if (atomic_load(&page->backends[backend].identity) == identity)
+		return &page->backends[backend];
+	for (unsigned i = 0; i < SHARED_BACKENDS; i++) {
+		uint64_t other = atomic_load(&page->backends[i].identity);
+		if (other == identity)
+			return &page->backends[i];
+		if (other == 0)
+			break;
 	}
 	return NULL;
 }
@@ -40,8 +54,24 @@ next_page(struct row_walk *walk)
 static struct shared_backend *
 next_row(struct row_walk *walk)
 {
-	struct shared_page *page = next_page(walk);
-	return page != NULL ? &page->backends[walk->backend] : NULL;
+	uint64_t identity = atomic_load(&own_row(walk->health, walk->backend)->identity);
+	for (struct shared_page *page = next_page(walk); page != NULL; page = next_page(walk)) {
+		struct shared_backend *row = find_row(page, walk->backend, identity);
+		if (row != NULL)
+			return row;
+	}
+	return NULL;
+}
+
+void
+health_start(const struct health *health)
+{
+	for (unsigned i = 0; i < health->config->backend_count; i++) {
+		uint64_t hash = UINT64_C(0xcbf29ce484222325);
+		for (const char *at = health->config->backends[i].url; *at != '\0'; at++)
+			hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+		atomic_store(&own_row(health, i)->identity, hash | 1); /* never 0 */
+	}
 }
 
 enum health_state

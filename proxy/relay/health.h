@@ -17,6 +17,10 @@ struct health {
 	unsigned slot; /* our page */
 };
 
+/* Writes into our page which backends we mean, so that proxies of another generation, whose configuration may number them otherwise,
+ * share what is known and counted. */
+void health_start(const struct health *health);
+
 enum health_state {
 	HEALTH_GOOD, /* answers, or nothing is known */
 	HEALTH_SKIP, /* failed a moment ago */
@@ -32,7 +36,7 @@ void health_learned(const struct health *health, unsigned backend, const struct 
 /* What was last learned by any proxy. False: nothing yet. */
 bool health_capabilities(const struct health *health, unsigned backend, struct capability_set *set);
 
-/* Connections of all proxies of our generation to this backend. */
+/* Connections of all proxies to this backend. */
 unsigned health_open_connections(const struct health *health, unsigned backend);
 /* One more of ours, if that keeps the total within max_connections. */
 bool health_claim_connection(const struct health *health, unsigned backend);

@@ -55,6 +55,7 @@ relay_new(const struct relay_options *options)
 	relay->options = *options;
 	relay->page = shared_memory_page(options->shared, options->slot);
 	relay->health = (struct health){config, options->clock, options->shared, options->slot};
+	health_start(&relay->health);
 	relay->routes = route_table_new(config);
 	relay->names = backend_names_new(config, options->clock, options->resolver);
 	struct pool_options pool = {

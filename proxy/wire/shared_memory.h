@@ -81,6 +81,7 @@ struct shared_in_flight {
 
 /* What this process last learned of a backend. Times are monotonic microseconds, 0 = never. */
 struct shared_backend {
+	_Atomic uint64_t identity; /* hash of its URL: the same backend may have another number in another generation */
 	_Atomic uint32_t open_connections;
 	_Atomic uint32_t consecutive_failures;
 	_Atomic int64_t skip_until_us; /* not to be tried before, but for one probe */

@@ -183,6 +183,8 @@ two_proxies_init(struct two_proxies *pair)
 	pair->two = (struct health){pair->config, &pair->clock.clock, pair->shared, 2};
 	atomic_store(&shared_memory_page(pair->shared, 1)->process_id, 1);
 	atomic_store(&shared_memory_page(pair->shared, 2)->process_id, 2);
+	health_start(&pair->one);
+	health_start(&pair->two);
 }
 
 static void
@@ -245,10 +247,34 @@ START_TEST(capabilities_newest_wins)
 	ck_assert(health_capabilities(&pair.one, 0, &found));
 	ck_assert_uint_eq(found.bits, CAPABILITY_SMTPUTF8);
 	ck_assert_uint_eq(found.size, 6);
-	/* Another generation may have other backends under the same numbers. */
-	atomic_store(&shared_memory_page(pair.shared, 2)->generation, 2);
-	ck_assert(health_capabilities(&pair.one, 0, &found));
+	two_proxies_free(&pair);
+}
+END_TEST
+
+/* After a reload, a proxy with another list of backends: the same ones are still known, whatever their numbers. */
+START_TEST(another_generation_numbers_otherwise)
+{
+	struct two_proxies pair;
+	struct capability_set set = {CAPABILITY_DSN, 5}, found;
+	two_proxies_init(&pair);
+	struct config *reloaded = load("  - {url: \"smtp://192.0.2.9\", max_connections: 3}\n  - {url: \"smtp://192.0.2.1\", max_connections: 3}\n");
+	pair.two.config = reloaded;
+	health_start(&pair.two);
+	health_learned(&pair.one, 0, &set);
+	ck_assert(health_claim_connection(&pair.one, 0));
+	ck_assert(!health_capabilities(&pair.two, 0, &found));
+	ck_assert(health_capabilities(&pair.two, 1, &found));
 	ck_assert_uint_eq(found.bits, CAPABILITY_DSN);
+	ck_assert_uint_eq(health_open_connections(&pair.two, 0), 0);
+	ck_assert_uint_eq(health_open_connections(&pair.two, 1), 1);
+	ck_assert(health_claim_connection(&pair.two, 1));
+	ck_assert_uint_eq(health_open_connections(&pair.one, 0), 2);
+	clock_manual_advance(&pair.clock, 10);
+	health_failed(&pair.two, 0);
+	ck_assert_int_eq(health_look(&pair.one, 0), HEALTH_GOOD);
+	health_failed(&pair.two, 1);
+	ck_assert_int_eq(health_look(&pair.one, 0), HEALTH_SKIP);
+	config_free(&reloaded);
 	two_proxies_free(&pair);
 }
 END_TEST
@@ -341,4 +367,4 @@ END_TEST
 
 SUITE_MAIN("relay parts", capabilities_of_a_hello, capabilities_as_text, greeting_with_our_name, commands_with_what_is_offered,
     failures_are_transient, routes_share_equal_sets, no_route_without_a_default, health_is_shared, health_forgets_the_dead,
-    capabilities_newest_wins, connections_are_counted_over_all, cache_keys, cache_is_bounded, cache_off)
+    capabilities_newest_wins, another_generation_numbers_otherwise, connections_are_counted_over_all, cache_keys, cache_is_bounded, cache_off)
