@@ -12,36 +12,44 @@
 #define ENCODED_ANSWER_MIN (4 + 2 + 1 + 4 + 1 + 4)
 #define ENCODED_RECORD_MIN (2 + 4)
 #define ENCODED_QUESTION_MIN (4 + 2)
-#define KEY_SIZE (DNS_NAME_TEXT_SIZE + 8)
 
-/* Two spellings of one question give the same key. False: not a name. */
+/* Type and name in wire form, in lower case: two spellings of one question have the same. */
+struct key {
+	char bytes[2 + DNS_NAME_WIRE_MAX];
+	size_t length;
+};
+
+/* False: not a name. */
 static bool
-key_make(const char *name, uint16_t type, char *key)
+key_make(const char *name, uint16_t type, struct key *key)
 {
 	struct dns_name wire;
 
 	if (name == NULL || !dns_name_from_text(name, &wire))
 		return false;
+	key->bytes[0] = (char)(type & 0xff);
+	key->bytes[1] = (char)(type >> 8);
 	/* Length bytes are below 'A'. */
 	for (size_t i = 0; i < wire.length; i++)
-		if (wire.bytes[i] >= 'A' && wire.bytes[i] <= 'Z')
-			wire.bytes[i] |= 0x20;
-	dns_name_to_text(&wire, key);
-	snprintf(key + strlen(key), 8, "/%u", type);
+		key->bytes[2 + i] = (char)(wire.bytes[i] >= 'A' && wire.bytes[i] <= 'Z' ? wire.bytes[i] | 0x20 : wire.bytes[i]);
+	key->length = 2 + wire.length;
 	return true;
 }
 
 static struct dns_table_entry *
-entry_find(const struct dns_table *table, const char *key)
+entry_find(const struct dns_table *table, const struct key *key)
 {
-	for (size_t i = 0; i < table->count; i++)
-		if (strcmp(table->entries[i].key, key) == 0)
-			return &table->entries[i];
+	for (size_t i = 0; i < table->count; i++) {
+		struct dns_table_entry *entry = &table->entries[i];
+
+		if (entry->key_length == key->length && memcmp(entry->key, key->bytes, key->length) == 0)
+			return entry;
+	}
 	return NULL;
 }
 
 static struct dns_table_entry *
-entry_add(struct dns_table *table, const char *key)
+entry_add(struct dns_table *table, const struct key *key)
 {
 	struct dns_table_entry *entry;
 
@@ -49,7 +57,7 @@ entry_add(struct dns_table *table, const char *key)
 	if ((table->count & (table->count - 1)) == 0)
 		table->entries = memory_resize(table->entries, table->count == 0 ? 1 : 2 * table->count, sizeof *table->entries);
 	entry = &table->entries[table->count++];
-	*entry = (struct dns_table_entry){.key = memory_copy_string(key)};
+	*entry = (struct dns_table_entry){.key = memory_copy_text(key->bytes, key->length), .key_length = key->length};
 	return entry;
 }
 
@@ -60,11 +68,11 @@ dns_table_find(const struct dns_table *table, const char *name, uint16_t type)
 	static const struct dns_answer malformed = {.status = DNS_STATUS_MALFORMED, .name = no_name};
 	static const struct dns_answer beyond = {.status = DNS_STATUS_TOO_LARGE, .name = no_name};
 	const struct dns_table_entry *entry;
-	char key[KEY_SIZE];
+	struct key key;
 
-	if (!key_make(name, type, key))
+	if (!key_make(name, type, &key))
 		return &malformed;
-	entry = entry_find(table, key);
+	entry = entry_find(table, &key);
 	if (entry == NULL)
 		return table->count >= DNS_TABLE_QUESTIONS_MAX ? &beyond : NULL;
 	return entry->answered ? &entry->answer : NULL;
@@ -73,11 +81,11 @@ dns_table_find(const struct dns_table *table, const char *name, uint16_t type)
 bool
 dns_table_ask(struct dns_table *table, const char *name, uint16_t type)
 {
-	char key[KEY_SIZE];
+	struct key key;
 
-	if (!key_make(name, type, key) || entry_find(table, key) != NULL || table->count >= DNS_TABLE_QUESTIONS_MAX)
+	if (!key_make(name, type, &key) || entry_find(table, &key) != NULL || table->count >= DNS_TABLE_QUESTIONS_MAX)
 		return false;
-	dns_answer_init(&entry_add(table, key)->answer, DNS_STATUS_OK, name, type);
+	dns_answer_init(&entry_add(table, &key)->answer, DNS_STATUS_OK, name, type);
 	table->open++;
 	return true;
 }
@@ -95,31 +103,42 @@ answer_bytes(const struct dns_answer *answer)
 	return bytes + answer->count * DNS_TABLE_RECORD_BYTES;
 }
 
-bool
-dns_table_add(struct dns_table *table, const struct dns_answer *answer)
+/* The entry for an answer of so many bytes to that question, answered but without anything in it yet; NULL as dns_table_add has it. */
+static struct dns_table_entry *
+entry_answer(struct dns_table *table, const char *name, uint16_t type, size_t bytes)
 {
-	size_t bytes = answer_bytes(answer);
 	struct dns_table_entry *entry;
-	char key[KEY_SIZE];
+	struct key key;
 
-	if (!key_make(answer->name, answer->type, key))
-		return false;
-	entry = entry_find(table, key);
+	if (!key_make(name, type, &key))
+		return NULL;
+	entry = entry_find(table, &key);
 	if (entry != NULL ? entry->answered : table->count >= DNS_TABLE_QUESTIONS_MAX)
-		return false;
+		return NULL;
 	if (entry != NULL) {
 		dns_answer_clear(&entry->answer);
 		table->open--;
 	} else {
-		entry = entry_add(table, key);
+		entry = entry_add(table, &key);
 	}
 	entry->answered = true;
-	if (bytes > DNS_TABLE_BYTES_MAX - table->bytes) {
-		dns_answer_init(&entry->answer, DNS_STATUS_TOO_LARGE, answer->name, answer->type);
-		return true;
-	}
 	table->bytes += bytes;
-	dns_answer_copy(&entry->answer, answer);
+	return entry;
+}
+
+bool
+dns_table_add(struct dns_table *table, const struct dns_answer *answer)
+{
+	size_t bytes = answer_bytes(answer);
+	bool fits = bytes <= DNS_TABLE_BYTES_MAX - table->bytes;
+	struct dns_table_entry *entry = entry_answer(table, answer->name, answer->type, fits ? bytes : 0);
+
+	if (entry == NULL)
+		return false;
+	if (fits)
+		dns_answer_copy(&entry->answer, answer);
+	else
+		dns_answer_init(&entry->answer, DNS_STATUS_TOO_LARGE, answer->name, answer->type);
 	return true;
 }
 
@@ -207,6 +226,23 @@ answer_decode(struct frame_reader *payload, struct dns_answer *answer)
 	return answer_bytes(answer) != SIZE_MAX;
 }
 
+/* Moves the answer. One that would have to be changed to fit was not written by dns_table_encode. */
+static bool
+table_take(struct dns_table *table, struct dns_answer *answer)
+{
+	size_t bytes = answer_bytes(answer);
+	struct dns_table_entry *entry;
+
+	if (bytes > DNS_TABLE_BYTES_MAX - table->bytes)
+		return false;
+	entry = entry_answer(table, answer->name, answer->type, bytes);
+	if (entry == NULL)
+		return false;
+	entry->answer = *answer;
+	*answer = (struct dns_answer){0};
+	return true;
+}
+
 bool
 dns_table_decode(struct frame_reader *payload, struct dns_table *table)
 {
@@ -217,9 +253,7 @@ dns_table_decode(struct frame_reader *payload, struct dns_table *table)
 	for (uint32_t i = 0; i < count && good; i++) {
 		struct dns_answer answer = {0};
 
-		/* An answer that would have to be changed to fit was not written by dns_table_encode. */
-		good = answer_decode(payload, &answer) && answer_bytes(&answer) <= DNS_TABLE_BYTES_MAX - table->bytes &&
-		    dns_table_add(table, &answer);
+		good = answer_decode(payload, &answer) && table_take(table, &answer);
 		dns_answer_clear(&answer);
 	}
 	if (!good) {

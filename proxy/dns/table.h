@@ -16,7 +16,8 @@
 #define DNS_TABLE_RECORD_BYTES 16
 
 struct dns_table_entry {
-	char *key; /* private: name and type, comparable */
+	char *key; /* private: what two spellings of one question have in common */
+	size_t key_length;
 	bool answered;
 	struct dns_answer answer; /* an open question: its name and type */
 };
