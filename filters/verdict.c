@@ -1,4 +1,6 @@
 /* Folding of verdicts. */
+#include <string.h>
+
 #include "base/memory.h"
 #include "filters/verdict.h"
 
@@ -23,10 +25,24 @@ verdict_clear(struct verdict *verdict)
 	verdict->kind = VERDICT_ACCEPT;
 }
 
-static bool
-ends_the_chain(enum verdict_kind kind)
+bool
+verdict_reply_fits(const struct verdict *verdict)
 {
-	return kind == VERDICT_DISCARD || kind == VERDICT_TEMPFAIL || kind == VERDICT_REJECT;
+	const struct reply *reply = &verdict->reply;
+	const char *enhanced = reply->enhanced;
+
+	if (verdict->kind != VERDICT_REJECT && verdict->kind != VERDICT_TEMPFAIL)
+		return reply->code == 0;
+	if (verdict->kind == VERDICT_REJECT ? !reply_is_permanent(reply) : !reply_is_transient(reply) || reply->code == 421)
+		return false;
+	return enhanced[0] == '\0' ||
+	    (enhanced[0] == '0' + reply->code / 100 && enhanced[1] == '.' && enhanced[strspn(enhanced, "0123456789.")] == '\0');
+}
+
+bool
+verdict_ends_chain(const struct verdict *verdict)
+{
+	return verdict->kind == VERDICT_DISCARD || verdict->kind == VERDICT_TEMPFAIL || verdict->kind == VERDICT_REJECT;
 }
 
 bool
@@ -39,5 +55,5 @@ verdict_fold(struct verdict *total, struct verdict *next)
 	} else {
 		verdict_clear(next);
 	}
-	return ends_the_chain(total->kind);
+	return verdict_ends_chain(total);
 }

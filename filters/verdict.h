@@ -28,6 +28,11 @@ struct verdict {
 };
 
 void verdict_clear(struct verdict *verdict);
+/* True when the verdict has the reply its kind needs: 5xx to reject, 4xx but 421 (which would end the session) to tempfail, none to the
+ * others; and an enhanced code, if any, of the same class. */
+bool verdict_reply_fits(const struct verdict *verdict);
+/* Discard, tempfail and reject: no filter behind it runs. */
+bool verdict_ends_chain(const struct verdict *verdict);
 /* Folds `next` into `total`. A quarantine stays until something ends the chain; the first discard, tempfail or reject
  * ends it: true then. `next` is emptied. */
 bool verdict_fold(struct verdict *total, struct verdict *next);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "wire/roles.h"
+#include "filters/worker.h"
 #include "deliver/deliver.h"
 #include "journal/journal.h"
 #include "front/proxy.h"
@@ -18,6 +19,7 @@ static const struct {
 	{ROLE_PROXY, proxy_process},
 	{ROLE_DELIVER, deliver_process},
 	{ROLE_JOURNAL, journal_process},
+	{ROLE_AUTH, auth_worker_process},
 };
 
 /* A person who tries it gets a sentence instead of a strange failure. */
