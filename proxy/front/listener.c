@@ -12,7 +12,7 @@
 
 #define ACCEPT_ROUND 32 /* connections per wake, so that sessions under way are not starved */
 #define PAUSE_MS 100
-#define SHARE_SLACK 32 /* sessions over the mean that are still fine */
+#define SHARE_SLACK 8 /* sessions over the mean that are still fine */
 
 struct listener {
 	struct front *front;

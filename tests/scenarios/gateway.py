@@ -44,6 +44,11 @@ def nameserver():
     return NameServer()
 
 
+def sanitized():
+    """True when the program was built with AddressSanitizer, which costs memory and time."""
+    return b"__asan_init" in PROGRAM.read_bytes()
+
+
 def die_with_parent():
     """In a child, before exec: ends with the test run, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -153,3 +158,5 @@ class Gateway:
                 raise AssertionError("gateway did not stop") from None
         finally:
             self.stderr.close()
+        found = [line for line in self.log().splitlines() if "ERROR: AddressSanitizer" in line or ": runtime error: " in line]
+        assert not found, f"sanitizer: {found}"
