@@ -4,6 +4,7 @@ import ctypes
 import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -52,6 +53,10 @@ def sanitized():
 def die_with_parent():
     """In a child, before exec: ends with the test run, however that ends (PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+# A failed assertion, a sanitizer's report, a process that ended by itself and not well (tests kill with signal 9 only).
+ACCIDENT = re.compile(r".*(?:assertion failed|Sanitizer|runtime error:|ended: signal (?!9 )|ended: exit status [^0]).*")
 
 
 class Gateway:
@@ -142,9 +147,15 @@ class Gateway:
         self.process.send_signal(number)
 
     def stop(self, seconds=20):
-        """Ends it as an administrator would; a daemon that does not end is a failed test."""
-        if self.process is None or self.process.poll() is not None:
+        """Ends it as an administrator would; a daemon that does not end is a failed test, and so is one that had an accident."""
+        if self.process is None:
             return
+        if self.process.poll() is None:
+            self._end(seconds)
+        accidents = ACCIDENT.findall(self.log())
+        assert not accidents, f"{accidents[:5]} in {self.folder}/stderr"
+
+    def _end(self, seconds):
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(seconds)
