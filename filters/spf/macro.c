@@ -8,7 +8,8 @@
 #include "dns/name.h"
 
 #define PARTS_MAX 1000 /* more parts than any value has: larger numbers in a macro mean the same */
-#define NAME_TAIL_KEPT 512 /* of a name being expanded: more than the 253 bytes that can be asked */
+#define NAME_TAIL_KEPT 512 /* of a name being expanded */
+_Static_assert(NAME_TAIL_KEPT > DNS_NAME_WIRE_MAX, "all that can be asked");
 
 struct token {
 	struct span literal; /* what it stands for, unless it has a letter */

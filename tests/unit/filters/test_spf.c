@@ -464,6 +464,26 @@ START_TEST(explanation_only_for_fail)
 }
 END_TEST
 
+/* RFC 7208 6.2: an included record never explains, and its exp= is not even asked for. */
+START_TEST(no_explanation_from_includes)
+{
+	begin();
+	record("v=spf1 include:i.test ?all");
+	zone_put(&zone, "i.test", "TXT", "v=spf1 -all exp=why.test");
+	zone_put(&zone, "why.test", "TXT", "because");
+	expect(SPF_NEUTRAL);
+	ck_assert_ptr_null(outcome.explanation);
+	ck_assert(!zone_was_asked(&zone, "why.test", DNS_TYPE_TXT));
+	ck_assert_str_eq(outcome.mechanism, "?all");
+	begin();
+	record("v=spf1 -include:i.test exp=own.test");
+	zone_put(&zone, "i.test", "TXT", "v=spf1 +all exp=why.test");
+	zone_put(&zone, "own.test", "TXT", "our own");
+	expect(SPF_FAIL);
+	ck_assert_str_eq(outcome.explanation, "our own");
+}
+END_TEST
+
 START_TEST(explanations_that_are_dropped)
 {
 	static const char *const texts[] = {"%{x}", "caf\xc3\xa9", "tab\there", "!SERVFAIL", "!TIMEOUT", "!NXDOMAIN", "", "%{h}", NULL};
@@ -514,6 +534,33 @@ START_TEST(all_known_names_are_asked_at_once)
 	ck_assert_uint_eq(expect(SPF_PASS), 3);
 	ck_assert_uint_eq(zone.question_count, 1 + 7 + 5);
 	ck_assert_uint_eq(outcome.lookups, 9);
+}
+END_TEST
+
+START_TEST(names_of_an_answer_are_asked_at_once)
+{
+	static const struct {
+		const char *record;
+		unsigned rounds, questions;
+	} cases[] = {
+		{"v=spf1 ptr -all", 3, 1 + 1 + 5},
+		{"v=spf1 mx -all", 3, 1 + 1 + 5},
+		{"v=spf1 exists:%{p}.x.test -all", 4, 1 + 1 + 5 + 1},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		begin();
+		record(cases[i].record);
+		for (unsigned j = 0; j < 5; j++) {
+			char name[32], host[40];
+			snprintf(name, sizeof name, "n%u.example.org", j);
+			snprintf(host, sizeof host, "1 %s", name);
+			zone_put(&zone, "1.2.0.192.in-addr.arpa", "PTR", name);
+			zone_put(&zone, "example.org", "MX", host);
+		}
+		ck_assert_uint_eq(expect(SPF_FAIL), cases[i].rounds);
+		ck_assert_uint_eq(zone.question_count, cases[i].questions);
+	}
 }
 END_TEST
 
@@ -572,5 +619,5 @@ END_TEST
 SUITE_MAIN("spf", identities_without_a_domain, u_labels_become_a_labels, final_dot_and_case, record_selection, dns_errors_on_the_record, outcomes,
     long_terms_are_cut_in_words, ipv4_mapped_clients, address_family_picks_type_and_prefix, dns_errors_of_mechanisms, include_table,
     names_that_cannot_be_asked, odd_bytes_in_names, local_part_defaults_to_postmaster, validated_names, only_ten_names_of_the_client,
-    only_ten_mail_hosts, lookup_limit, void_limit, explanations, explanation_only_for_fail, explanations_that_are_dropped,
-    all_known_names_are_asked_at_once, looking_ahead_stops_where_the_record_stops, looking_ahead_keeps_the_limit, hostile_tree_of_includes)
+    only_ten_mail_hosts, lookup_limit, void_limit, explanations, explanation_only_for_fail, no_explanation_from_includes,
+    explanations_that_are_dropped, all_known_names_are_asked_at_once, names_of_an_answer_are_asked_at_once, looking_ahead_stops_where_the_record_stops, looking_ahead_keeps_the_limit, hostile_tree_of_includes)
