@@ -11,18 +11,55 @@
 #include "wire/shared_memory.h"
 
 #define DESCRIPTORS_BESIDE 256 /* DNS sockets, channels, descriptors in flight, the rest of a process */
-#define PROXIES_MAX ((SHARED_SLOTS - 8) / 2) /* two generations, each with a deliver; journal, master, spares */
+/* Proxies and workers of a generation: there can be two, each with a deliver; beside them journal, master, those that are just leaving. */
+#define PROCESSES_MAX ((SHARED_SLOTS - 8) / 2)
+#define WORKERS_MIN 2 /* one that hangs must not be all of them */
+#define DESCRIPTORS_PER_WORKER 3 /* its channel, and the messages of the two jobs it may have */
+
+static unsigned
+core_count(void)
+{
+	cpu_set_t cores;
+
+	if (sched_getaffinity(0, sizeof cores, &cores) != 0 || CPU_COUNT(&cores) < 1)
+		return 1;
+	return (unsigned)CPU_COUNT(&cores);
+}
+
+static unsigned
+at_most(unsigned number, unsigned limit)
+{
+	return number < limit ? number : limit;
+}
 
 unsigned
 privileges_proxy_count(const struct config *config)
 {
-	cpu_set_t cores;
-
 	if (config->proxies != 0)
 		return config->proxies;
-	if (sched_getaffinity(0, sizeof cores, &cores) != 0 || CPU_COUNT(&cores) < 1)
-		return 1;
-	return (unsigned)CPU_COUNT(&cores) < PROXIES_MAX ? (unsigned)CPU_COUNT(&cores) : PROXIES_MAX;
+	return at_most(core_count(), config->filter_count > 0 ? PROCESSES_MAX / 2 : PROCESSES_MAX);
+}
+
+unsigned
+privileges_auth_worker_count(const struct config *config)
+{
+	unsigned others = privileges_proxy_count(config) + 1, count;
+
+	if (config->filter_count == 0)
+		return 0;
+	if (config->auth_workers != 0)
+		return config->auth_workers;
+	count = at_most(core_count(), others < PROCESSES_MAX ? PROCESSES_MAX - others : 0);
+	return count > WORKERS_MIN ? count : WORKERS_MIN;
+}
+
+/* With the spare. */
+static unsigned
+worker_processes(const struct config *config)
+{
+	unsigned workers = privileges_auth_worker_count(config);
+
+	return workers > 0 ? workers + 1 : 0;
 }
 
 void
@@ -52,7 +89,8 @@ privileges_descriptor_budget(const struct config *config)
 			backends += config->backends[i].max_connections;
 	if (messages > sessions / 2)
 		messages = sessions / 2; /* the other half talks, or holds small ones */
-	return sessions + messages + backends + config->listener_count + DESCRIPTORS_BESIDE;
+	return sessions + messages + backends + config->listener_count + (uint64_t)DESCRIPTORS_PER_WORKER * privileges_auth_worker_count(config) +
+	    DESCRIPTORS_BESIDE;
 }
 
 bool
@@ -61,8 +99,11 @@ privileges_check_budget(const struct config *config, struct buffer *error)
 	uint64_t needed = privileges_descriptor_budget(config);
 	struct rlimit limit;
 
-	if (privileges_proxy_count(config) > PROXIES_MAX) {
-		buffer_printf(error, "%s: proxies: %u are too many, at most %u\n", config->file_name, privileges_proxy_count(config), (unsigned)PROXIES_MAX);
+	if (privileges_proxy_count(config) + worker_processes(config) > PROCESSES_MAX) {
+		buffer_printf(error, "%s: proxies: %u", config->file_name, privileges_proxy_count(config));
+		if (worker_processes(config) > 0)
+			buffer_printf(error, " and auth_workers: %u (and one spare)", privileges_auth_worker_count(config));
+		buffer_printf(error, " are too many, at most %u processes together\n", (unsigned)PROCESSES_MAX);
 		return false;
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {

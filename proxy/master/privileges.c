@@ -13,7 +13,7 @@
 
 #define EXPLICIT_ROOT "root" /* like `user: ""`: the administrator insists on staying root */
 
-static const enum role child_roles[] = {ROLE_PROXY, ROLE_DELIVER, ROLE_JOURNAL};
+static const enum role child_roles[] = {ROLE_PROXY, ROLE_DELIVER, ROLE_JOURNAL, ROLE_AUTH};
 #define CHILD_ROLES (sizeof child_roles / sizeof child_roles[0])
 
 static bool
@@ -47,7 +47,9 @@ has_unix_backend(const struct config *config)
 char *
 privileges_chroot(const struct config *config, enum role role)
 {
-	if (geteuid() != 0 || role != ROLE_PROXY || has_unix_backend(config))
+	bool can_live_without_files = role == ROLE_AUTH || (role == ROLE_PROXY && !has_unix_backend(config));
+
+	if (geteuid() != 0 || !can_live_without_files)
 		return memory_copy_string("");
 	return privileges_path(config, DIRECTORY_EMPTY);
 }
@@ -61,9 +63,10 @@ privileges_check_users(const struct config *config, struct buffer *error)
 	if (geteuid() != 0)
 		return true;
 	for (size_t i = 0; changes_users(config) && i < CHILD_ROLES; i++) {
+		bool starts = child_roles[i] != ROLE_AUTH || privileges_auth_worker_count(config) > 0;
 		char *user = privileges_user(config, child_roles[i]);
 
-		if (!sandbox_user_lookup(user, &user_id, &group_id)) {
+		if (starts && !sandbox_user_lookup(user, &user_id, &group_id)) {
 			buffer_printf(error, "%s: there is no user %s (for %s); make it: adduser --system --group --no-create-home --home /nonexistent %s\n",
 			    config->file_name, user, role_name(child_roles[i]), user);
 			missing++;
@@ -158,6 +161,7 @@ privileges_make_directories(const struct config *config, struct buffer *error)
 		{DIRECTORY_EMPTY, 0555, ROLE_MASTER, true},
 		{DIRECTORY_SPOOL, 0700, ROLE_MASTER, true},
 		{DIRECTORY_LEDGER, 0700, ROLE_DELIVER, true},
+		{DIRECTORY_POISON, 0700, ROLE_DELIVER, true},
 		{DIRECTORY_TRACE, 0700, ROLE_JOURNAL, true},
 	};
 	bool made, ok = make_path(config->data_directory, 0755, &made);

@@ -109,6 +109,19 @@ take_spool_wanted(struct process *process, struct frame_reader *payload)
 }
 
 static void
+take_kill_worker(struct process *process, struct frame_reader *payload)
+{
+	uint8_t role = frame_get_u8(payload);
+	uint16_t slot = frame_get_u16(payload);
+	uint32_t generation = frame_get_u32(payload);
+
+	if (!frame_reader_finish(payload) || process->role != ROLE_PROXY || role != ROLE_AUTH)
+		payload->failed = true;
+	else
+		process->callbacks->on_kill_worker(process->context, process, slot, generation);
+}
+
+static void
 take_log_line(struct process *process, struct frame_reader *payload)
 {
 	uint8_t level = frame_get_u8(payload);
@@ -129,6 +142,7 @@ static const struct {
 	{CONTROL_LOG_LINE, take_log_line},
 	{CONTROL_DRAINING, take_draining},
 	{CONTROL_SPOOL_WANTED, take_spool_wanted},
+	{CONTROL_KILL_WORKER, take_kill_worker},
 };
 
 static bool

@@ -39,6 +39,8 @@ struct process_callbacks {
 	void (*on_draining)(void *context, struct process *process);
 	/* It wants spool files: process_send_spool_files answers. */
 	void (*on_spool_wanted)(void *context, struct process *process);
+	/* It wants the worker with this page killed: workers_kill judges. */
+	void (*on_kill_worker)(void *context, struct process *process, unsigned slot, uint32_t generation);
 	void (*on_log_line)(void *context, struct process *process, enum log_level level, const char *line);
 };
 

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/sandbox.h"
 #include "master/privileges.h"
+#include "master/workers.h"
 
 #define DELAY_FIRST_MS 100
 #define DELAY_MAX_MS 10000 /* after ends before READY */
@@ -27,13 +28,15 @@ are_peers(const struct seat *seat, const struct seat *other)
 
 	if (proxy->role != ROLE_PROXY || server->role == ROLE_PROXY)
 		return false;
+	if (server->role == ROLE_AUTH)
+		return !server->spare && proxy->generation != NULL && proxy->generation == server->generation;
 	if (server->role == ROLE_DELIVER)
 		return proxy->generation != NULL && proxy->generation->deliver == server;
 	return server->role == ROLE_JOURNAL;
 }
 
-static void
-connect_peers(struct seat *seat)
+void
+seat_connect(struct seat *seat)
 {
 	struct seat *other;
 
@@ -50,8 +53,10 @@ on_ready(void *context, struct process *process)
 
 	seat->failures = 0;
 	process_describe(process, &who);
-	log_info("%s serves generation %u, sandbox %s", buffer_text(&who), process->generation, process->sandbox);
+	(seat->recycled ? log_debug : log_info)("%s serves generation %u, sandbox %s", buffer_text(&who), process->generation, process->sandbox);
 	buffer_free(&who);
+	if (seat->spare)
+		workers_fill_gap(seat->supervisor, seat->generation, false);
 	if (seat == seat->supervisor->journal)
 		losses_deliver(seat->supervisor->losses, process);
 	supervisor_advance(seat->supervisor);
@@ -75,6 +80,14 @@ on_spool_wanted(void *context, struct process *process)
 }
 
 static void
+on_kill_worker(void *context, struct process *process, unsigned slot, uint32_t generation)
+{
+	struct seat *seat = context;
+
+	workers_kill(seat->supervisor, process, slot, generation);
+}
+
+static void
 on_log_line(void *context, struct process *process, enum log_level level, const char *line)
 {
 	struct seat *seat = context;
@@ -84,14 +97,20 @@ on_log_line(void *context, struct process *process, enum log_level level, const 
 }
 
 static const struct process_callbacks process_callbacks = {.on_ready = on_ready, .on_draining = on_draining, .on_spool_wanted = on_spool_wanted,
-    .on_log_line = on_log_line};
+    .on_kill_worker = on_kill_worker, .on_log_line = on_log_line};
 
+/* In turn, so that a slot stays unused for as long as can be: until then its page tells what the one before was doing. */
 static unsigned
-free_slot(const struct supervisor *supervisor)
+free_slot(struct supervisor *supervisor)
 {
-	for (unsigned slot = 1; slot < SHARED_SLOTS; slot++)
-		if (supervisor->slots[slot] == NULL)
+	for (unsigned i = 1; i < SHARED_SLOTS; i++) {
+		unsigned slot = 1 + (supervisor->last_slot + i - 1) % (SHARED_SLOTS - 1);
+
+		if (supervisor->slots[slot] == NULL) {
+			supervisor->last_slot = slot;
 			return slot;
+		}
+	}
 	return 0;
 }
 
@@ -129,7 +148,7 @@ send_the_rest(struct seat *seat)
 	if (seat->role == ROLE_JOURNAL && log_file >= 0)
 		process_send_log_file(seat->process, log_file);
 	process_send_files(seat->process, generation->hosts, generation->resolv_conf);
-	connect_peers(seat);
+	seat_connect(seat);
 	process_send_start(seat->process);
 }
 
@@ -157,8 +176,10 @@ seat_fill(struct seat *seat)
 	unsigned slot = free_slot(seat->supervisor);
 
 	ASSERT(seat->process == NULL && !seat->retired);
-	if (slot != 0)
+	if (slot != 0) {
+		shared_page_claim(shared_memory_page(seat->supervisor->shared, slot));
 		seat->process = start_process(seat, slot);
+	}
 	if (seat->process == NULL) {
 		log_alarm("cannot start %s[%u]: %s", role_name(seat->role), seat->index, slot == 0 ? "no page left" : strerror(errno));
 		fill_later(seat, delay_after(++seat->failures, DELAY_MAX_MS));
@@ -177,7 +198,7 @@ on_respawn(evutil_socket_t descriptor, short what, void *context)
 }
 
 struct seat *
-seat_new(struct supervisor *supervisor, enum role role, unsigned index, struct generation *generation)
+seat_new(struct supervisor *supervisor, enum role role, unsigned index, struct generation *generation, bool spare)
 {
 	struct seat *seat = memory_new(sizeof *seat);
 
@@ -185,6 +206,7 @@ seat_new(struct supervisor *supervisor, enum role role, unsigned index, struct g
 	seat->role = role;
 	seat->index = index;
 	seat->generation = generation;
+	seat->spare = spare;
 	seat->respawn = evtimer_new(supervisor->base, on_respawn, seat);
 	ASSERT(seat->respawn != NULL);
 	TAILQ_INSERT_TAIL(&supervisor->seats, seat, entry);
@@ -222,8 +244,10 @@ seat_is_serving(const struct seat *seat)
 }
 
 static void
-describe_end(const struct process *process, int status, struct buffer *out)
+describe_end(const struct seat *seat, int status, struct buffer *out)
 {
+	const struct process *process = seat->process;
+
 	process_describe(process, out);
 	buffer_append_string(out, " ended: ");
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
@@ -234,6 +258,8 @@ describe_end(const struct process *process, int status, struct buffer *out)
 		buffer_append_string(out, "sandbox violation (its own line names the system call)");
 	else
 		buffer_printf(out, "exit status %d", WEXITSTATUS(status));
+	if (process->role == ROLE_AUTH)
+		workers_describe_job(seat->supervisor, process->slot, out);
 	if (process->killed_for != NULL)
 		buffer_printf(out, ", killed because %s", process->killed_for);
 }
@@ -254,14 +280,15 @@ clear_page(struct seat *seat, const char *reason)
 		losses_deliver(supervisor->losses, supervisor->journal->process);
 }
 
-/* Puts the next one in: at once, unless the seat kills whoever sits down. */
+/* Puts the next one in: at once, unless the seat kills whoever sits down. `excused`: what ended it was its work, not the seat. */
 static void
-refill(struct seat *seat, bool was_ready, int64_t served_us)
+refill(struct seat *seat, bool was_ready, int64_t served_us, bool excused)
 {
-	seat->restarts++;
+	if (!seat->recycled)
+		seat->restarts++;
 	if (!was_ready)
 		fill_later(seat, delay_after(++seat->failures, DELAY_MAX_MS));
-	else if (served_us < HASTY_US && ++seat->hasty_ends > 1)
+	else if (!excused && served_us < HASTY_US && ++seat->hasty_ends > 1)
 		fill_later(seat, delay_after(seat->hasty_ends - 1, HASTY_DELAY_MAX_MS));
 	else
 		seat_fill(seat);
@@ -269,28 +296,56 @@ refill(struct seat *seat, bool was_ready, int64_t served_us)
 		seat->hasty_ends = 0;
 }
 
+/* A worker that has done its share leaves without an order. */
+static bool
+was_recycled(const struct seat *seat, int status)
+{
+	return seat->role == ROLE_AUTH && !seat->retired && seat->process->ready_us != 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Recycled, killed by a job, or on a proxy's request. */
+static bool
+is_excused(const struct seat *seat)
+{
+	const struct shared_page *page = shared_memory_page(seat->supervisor->shared, seat->process->slot);
+
+	return seat->role == ROLE_AUTH && (seat->recycled || seat->process->killed_for != NULL || atomic_load(&page->running_job) != 0);
+}
+
+static void
+log_end(const struct seat *seat, int status, const char *reason)
+{
+	if (seat->recycled)
+		log_debug("%s", reason);
+	else if (seat->retired && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		log_info("%s", reason);
+	else
+		log_error("%s", reason);
+}
+
 void
 seat_process_ended(struct seat *seat, int status)
 {
 	struct supervisor *supervisor = seat->supervisor;
-	struct process *process = seat->process;
-	bool was_ready = process->ready_us != 0, orderly = seat->retired && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	int64_t served_us = was_ready ? clock_monotonic_us(supervisor->clock) - process->ready_us : 0;
+	bool was_ready = seat->process->ready_us != 0, excused;
+	int64_t served_us = was_ready ? clock_monotonic_us(supervisor->clock) - seat->process->ready_us : 0;
 	struct buffer reason = {0};
 
-	describe_end(process, status, &reason);
-	if (orderly)
-		log_info("%s", buffer_text(&reason));
-	else
-		log_error("%s", buffer_text(&reason));
+	seat->recycled = was_recycled(seat, status);
+	excused = is_excused(seat);
+	describe_end(seat, status, &reason);
+	log_end(seat, status, buffer_text(&reason));
 	clear_page(seat, buffer_text(&reason));
 	process_free(&seat->process);
 	if (!seat->retired && !was_ready && supervisor_seat_failed(supervisor, seat, buffer_text(&reason)))
 		seat = NULL; /* gone */
 	else if (seat->retired)
 		seat_free(seat);
-	else
-		refill(seat, was_ready, served_us);
+	else {
+		if (seat->role == ROLE_AUTH)
+			workers_fill_gap(supervisor, seat->generation, seat->recycled);
+		refill(seat, was_ready, served_us, excused);
+	}
 	buffer_free(&reason);
 	supervisor_advance(supervisor);
 }

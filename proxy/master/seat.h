@@ -12,6 +12,8 @@ struct seat {
 	struct generation *generation; /* whose configuration a process in it gets; NULL only when retired */
 	struct process *process; /* NULL while a replacement waits */
 	bool retired;
+	bool spare; /* a worker that works for nobody yet (workers.h) */
+	bool recycled; /* the last one in it left of itself; its successor is no news */
 	unsigned restarts;
 	unsigned failures; /* ends before READY in a row */
 	unsigned hasty_ends; /* ends within a second of READY in a row */
@@ -19,7 +21,9 @@ struct seat {
 };
 
 /* Adds it to the supervisor's seats and starts its first process. */
-struct seat *seat_new(struct supervisor *supervisor, enum role role, unsigned index, struct generation *generation);
+struct seat *seat_new(struct supervisor *supervisor, enum role role, unsigned index, struct generation *generation, bool spare);
+/* Gives the process in it the peers it works with, which it must not have yet; each of these is told as well. */
+void seat_connect(struct seat *seat);
 /* No process is put into it again; the one in it finishes within timeout_ms (below 0: is killed). The seat goes with it, which can be
  * during this call. */
 void seat_retire(struct seat *seat, int64_t timeout_ms);

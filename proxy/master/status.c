@@ -58,7 +58,9 @@ backend_state(const struct config_backend *backend, const struct backend_status 
 static const char *
 process_state(const struct seat *seat)
 {
-	return seat->process == NULL ? "waiting" : process_state_text(seat->process->state);
+	if (seat->process == NULL)
+		return "waiting";
+	return seat->spare && seat->process->state == PROCESS_SERVING ? "spare" : process_state_text(seat->process->state);
 }
 
 /* For people */

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "master/privileges.h"
 #include "master/seat.h"
+#include "master/workers.h"
 
 #define FINISH_TIMEOUT_MS 10000 /* deliver and journal, at the end: what they hold is small */
 #define AT_ONCE_TIMEOUT_MS 1000
@@ -89,13 +90,14 @@ start_generation(struct supervisor *supervisor, struct generation *generation)
 	supervisor->next = generation;
 	supervisor->last_generation = generation->number;
 	if (supervisor->journal == NULL)
-		supervisor->journal = seat_new(supervisor, ROLE_JOURNAL, 0, generation);
+		supervisor->journal = seat_new(supervisor, ROLE_JOURNAL, 0, generation, false);
 	if (supervisor->current != NULL && generation_same_deliver(generation, supervisor->current))
 		generation->deliver = supervisor->current->deliver;
 	else
-		generation->deliver = seat_new(supervisor, ROLE_DELIVER, 0, generation);
+		generation->deliver = seat_new(supervisor, ROLE_DELIVER, 0, generation, false);
+	workers_start(supervisor, generation);
 	for (unsigned i = 0; i < proxies; i++)
-		seat_new(supervisor, ROLE_PROXY, i, generation);
+		seat_new(supervisor, ROLE_PROXY, i, generation, false);
 }
 
 static void
@@ -203,6 +205,7 @@ end_old_generation(struct supervisor *supervisor)
 	log_info("generation %u has drained", old->number);
 	if (old->deliver != supervisor->current->deliver)
 		seat_retire(old->deliver, FINISH_TIMEOUT_MS);
+	retire_seats(supervisor, ROLE_AUTH, old, FINISH_TIMEOUT_MS);
 	forget_generation(supervisor, &old);
 }
 
@@ -214,6 +217,7 @@ abandon_next_generation(struct supervisor *supervisor, const char *reason)
 	supervisor->next = NULL;
 	log_error("reload: generation %u abandoned, generation %u stays: %s", next->number, supervisor->current->number, reason);
 	retire_seats(supervisor, ROLE_PROXY, next, -1);
+	retire_seats(supervisor, ROLE_AUTH, next, -1);
 	retire_seats(supervisor, ROLE_DELIVER, next, -1);
 	forget_generation(supervisor, &next);
 	answer_reloads(supervisor, reason);
@@ -251,9 +255,10 @@ advance_stop(struct supervisor *supervisor)
 
 	if (supervisor->state == SUPERVISOR_STOPPING_PROXIES && count_seats(supervisor, ROLE_PROXY, NULL) == 0) {
 		supervisor->state = SUPERVISOR_STOPPING_DELIVER;
+		retire_seats(supervisor, ROLE_AUTH, NULL, timeout_ms);
 		retire_seats(supervisor, ROLE_DELIVER, NULL, timeout_ms);
 	}
-	if (supervisor->state == SUPERVISOR_STOPPING_DELIVER && count_seats(supervisor, ROLE_DELIVER, NULL) == 0) {
+	if (supervisor->state == SUPERVISOR_STOPPING_DELIVER && count_seats(supervisor, ROLE_DELIVER, NULL) + count_seats(supervisor, ROLE_AUTH, NULL) == 0) {
 		supervisor->state = SUPERVISOR_STOPPING_JOURNAL;
 		supervisor->journal = NULL;
 		retire_seats(supervisor, ROLE_JOURNAL, NULL, timeout_ms);
@@ -275,8 +280,10 @@ supervisor_stop(struct supervisor *supervisor)
 			log_info("stopping at once");
 		supervisor->at_once = true;
 		retire_seats(supervisor, ROLE_PROXY, NULL, -1);
-		if (supervisor->state == SUPERVISOR_STOPPING_DELIVER)
+		if (supervisor->state == SUPERVISOR_STOPPING_DELIVER) {
+			retire_seats(supervisor, ROLE_AUTH, NULL, -1);
 			retire_seats(supervisor, ROLE_DELIVER, NULL, -1);
+		}
 		if (supervisor->state == SUPERVISOR_STOPPING_JOURNAL)
 			retire_seats(supervisor, ROLE_JOURNAL, NULL, -1);
 	} else {

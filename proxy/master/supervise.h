@@ -63,6 +63,7 @@ struct supervisor {
 	struct seats seats;
 	struct seat *journal;
 	struct process *slots[SHARED_SLOTS]; /* who has which page; 0 is ours */
+	unsigned last_slot; /* given out latest */
 	struct generation *next; /* starts; NULL = no reload under way */
 	struct generation *current; /* accepts */
 	struct generation *old; /* drains */

@@ -404,6 +404,19 @@ child_spool_source(struct child *child)
 	return (struct spool_source){.take = spool_stock_take, .context = &child->spool};
 }
 
+void
+child_kill_worker(struct child *child, enum role role, unsigned slot, uint32_t generation)
+{
+	struct buffer payload = {0};
+	if (child->channel == NULL)
+		return;
+	frame_put_u8(&payload, (uint8_t)role);
+	frame_put_u16(&payload, (uint16_t)slot);
+	frame_put_u32(&payload, generation);
+	channel_send(child->channel, CONTROL_KILL_WORKER, &payload, NULL, 0);
+	buffer_free(&payload);
+}
+
 bool
 child_master_gone(const struct child *child)
 {

@@ -58,6 +58,9 @@ void child_log_line(void *child, enum log_level level, const char *line);
 bool child_master_gone(const struct child *child);
 /* Spool files made by the master: a few are kept in stock from this call on. For proxies; once per process. */
 struct spool_source child_spool_source(struct child *child);
+/* Proxies: asks the master to kill that worker (now only role auth), a peer of ours that overran its deadline. Nothing comes back but the
+ * end of the worker's channel; asking for one that is gone already does no harm. */
+void child_kill_worker(struct child *child, enum role role, unsigned slot, uint32_t generation);
 /* Gives what is still queued for the master a tenth of a second to leave. */
 void child_free(struct child **child);
 

@@ -34,8 +34,9 @@ int role_from_name(const char *name);
 	X(CONTROL_SETUP, 1) \
 	/* u16 index into config->listeners; descriptor: the bound, listening socket */ \
 	X(CONTROL_LISTENER, 2) \
-	/* u8 role of the other side, u16 its slot, u32 its generation; descriptor: socket pair end. Replaces an earlier one of the same role \
-	 * (proxy side) or adds one (deliver, journal and worker side). */ \
+	/* u8 role of the other side, u16 its slot, u32 its generation; descriptor: socket pair end. Replaces an earlier deliver or journal (proxy
+	 * side) or adds one: deliver, journal and worker side, and a proxy's workers, which it tells apart by slot. A worker that takes the place
+	 * of a dead one comes with another slot. */ \
 	X(CONTROL_PEER, 3) \
 	/* string: hosts file, string: resolv.conf, both as read by the master */ \
 	X(CONTROL_FILES, 4) \
@@ -59,7 +60,10 @@ int role_from_name(const char *name);
 	/* child -> master: empty: the order to drain was followed, nothing new is accepted any more */ \
 	X(CONTROL_DRAINING, 34) \
 	/* child -> master: empty: a proxy wants spool files */ \
-	X(CONTROL_SPOOL_WANTED, 35)
+	X(CONTROL_SPOOL_WANTED, 35) \
+	/* child -> master: u8 role, u16 slot, u32 generation: a proxy wants that worker of its generation killed (role auth only). One that is
+	 * not there any more is nobody's mistake: the order is then forgotten. */ \
+	X(CONTROL_KILL_WORKER, 36)
 
 enum control_message {
 #define X(name, value) name = value,

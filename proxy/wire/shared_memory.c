@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -257,12 +258,25 @@ shared_in_flight_leave(struct shared_page *page, int index)
 void
 shared_page_retire(struct shared_page *page, struct shared_page *into)
 {
+	char *bytes = (char *)page;
+	size_t cleared = offsetof(struct shared_page, counters); /* before it: who it was, and the announced job */
+	size_t whole = sizeof *page / MACHINE_PAGE * MACHINE_PAGE;
+	_Static_assert(offsetof(struct shared_page, counters) < MACHINE_PAGE && sizeof(struct shared_page) > MACHINE_PAGE, "one machine page stays");
 	atomic_store_explicit(&page->process_id, 0, memory_order_release);
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		shared_count(into, i, atomic_load_explicit(&page->counters[i], memory_order_relaxed));
+	atomic_store_explicit(&page->role, 0, memory_order_relaxed);
+	atomic_store_explicit(&page->generation, 0, memory_order_relaxed);
 	/* Give the memory back; what is not whole machine pages of ours is cleared by hand. */
-	size_t whole = sizeof *page / MACHINE_PAGE * MACHINE_PAGE;
-	if (madvise(page, whole, MADV_REMOVE) < 0)
-		whole = 0;
-	memset((char *)page + whole, 0, sizeof *page - whole);
+	if (madvise(bytes + MACHINE_PAGE, whole - MACHINE_PAGE, MADV_REMOVE) < 0)
+		whole = MACHINE_PAGE;
+	memset(bytes + cleared, 0, MACHINE_PAGE - cleared);
+	memset(bytes + whole, 0, sizeof *page - whole);
+}
+
+void
+shared_page_claim(struct shared_page *page)
+{
+	shared_job_clear(page);
+	atomic_store_explicit(&page->running_proxy_slot, 0, memory_order_relaxed);
 }

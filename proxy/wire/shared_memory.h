@@ -158,7 +158,10 @@ int shared_in_flight_enter(struct shared_page *page, const char *queue_id);
 void shared_in_flight_set(struct shared_page *page, int index, enum in_flight_state state);
 void shared_in_flight_leave(struct shared_page *page, int index);
 
-/* Master: moves the counters of an ended process into `into`'s counters and zeroes its page. */
+/* Master: moves the counters of an ended process into `into`'s counters and zeroes its page, but for the announced job, which the proxies
+ * read as soon as they see a worker's end: that stays until shared_page_claim. */
 void shared_page_retire(struct shared_page *page, struct shared_page *into);
+/* Master: the page gets a new process, which must not be blamed for what the one before it was doing. */
+void shared_page_claim(struct shared_page *page);
 
 #endif

@@ -200,6 +200,14 @@ START_TEST(retired_page_leaves_its_counters)
 	ck_assert_uint_eq(shared_address_enter(memory, 0, 5), 1);
 	for (size_t i = 0; i < sizeof *dead; i++)
 		ck_assert_int_eq(((char *)dead)[i], 0);
+	/* what a worker was doing stays to be read until the page has a new owner */
+	shared_job_announce(dead, 3, 77);
+	shared_page_retire(dead, master);
+	ck_assert_uint_eq(dead->running_job, 77);
+	ck_assert_uint_eq(dead->running_proxy_slot, 3);
+	shared_page_claim(dead);
+	ck_assert_uint_eq(dead->running_job, 0);
+	ck_assert_uint_eq(dead->running_proxy_slot, 0);
 	/* a page that is no shared mapping is cleared as well */
 	struct shared_page *plain = memory_new(sizeof *plain);
 	shared_count(plain, COUNTER_PROBES, 2);
