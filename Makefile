@@ -3,6 +3,9 @@ CC ?= gcc
 BUILD ?= build
 OPTIMISE ?= -O2 -g
 FORTIFY ?= -D_FORTIFY_SOURCE=2
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 # make V=1 shows the commands.
 QUIET := $(if $(V),,@)
 PACKAGES := libevent_core libunbound yaml-0.1 sqlite3 libseccomp zlib libcrypto libidn2
@@ -79,7 +82,8 @@ check: check-deps
 check-built: all
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory scenarios conformance
+	@$(MAKE) --no-print-directory scenarios
+	@$(MAKE) --no-print-directory conformance
 
 lint:
 	@tests/lint/floors $(FLOORS)
@@ -102,8 +106,9 @@ conformance: all $(CONFORMANCE_PROGRAMS)
 
 # The whole suite under AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own.
 sanitize:
-	@$(MAKE) --no-print-directory BUILD=build/sanitize OPTIMISE="-O1 -g" FORTIFY= \
-		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" all unit scenarios conformance
+	@for step in all unit scenarios conformance; do \
+		$(MAKE) --no-print-directory BUILD=build/sanitize OPTIMISE="-O1 -g" FORTIFY= \
+			SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" $$step || exit 1; done
 
 # --- fuzzing: tests/fuzz/fuzz_NAME.c, FUZZ_SECONDS each. make fuzz F=address: one. ---
 
