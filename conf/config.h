@@ -80,6 +80,13 @@ struct config_timeouts { /* milliseconds */
 	int64_t drain; /* old generation after a reload, or at stop */
 };
 
+/* Who runs a filter. Adjacent filters of one place travel in one job. */
+enum config_filter_place {
+	FILTER_PLACE_AUTH, /* the auth workers: verification, parsing of hostile bytes */
+	FILTER_PLACE_SCAN, /* the scan workers */
+	FILTER_PLACE_PROXY, /* the proxy itself: a client of something outside (milter) */
+};
+
 /* Settings of the filter "spf". */
 struct config_spf {
 	enum config_spf_engine engine;
@@ -91,6 +98,7 @@ struct config_spf {
 /* One entry of `filters`. */
 struct config_filter {
 	const char *name; /* of the filter's table in conf/schema_filter.c */
+	enum config_filter_place place; /* from there, too */
 	enum config_action on_error; /* when the filter is lost or cannot judge; never ACTION_TAG */
 	union { /* by name */
 		struct config_spf spf;

@@ -374,6 +374,7 @@ load_filter(struct loader *loader, struct config_filter *filter, const yaml_node
 		return;
 	}
 	filter->name = kind->name;
+	filter->place = kind->place;
 	buffer_printf(&loader->path, ".%s", kind->name);
 	load_mapping(loader, kind->rows, filter, settings != NULL ? settings : &nothing, lines);
 	buffer_truncate(&loader->path, path_length);

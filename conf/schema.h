@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "conf/config.h"
 
 struct schema_row;
 
@@ -57,6 +58,7 @@ extern const struct schema_row schema_rows[];
 /* A filter that `filters` may name, and its settings: members of struct config_filter. One table per filter, in schema_filter.c. */
 struct schema_filter {
 	const char *name; /* NULL ends the list */
+	enum config_filter_place place;
 	const struct schema_row *rows;
 	const char *unit; /* a few words: what it checks */
 	const char *description;

@@ -49,7 +49,7 @@ static const struct schema_row spf_rows[] = {
 };
 
 const struct schema_filter schema_filters[] = {
-	{.name = "spf", .rows = spf_rows, .unit = "may this client send for that domain? (RFC 7208)",
+	{.name = "spf", .place = FILTER_PLACE_AUTH, .rows = spf_rows, .unit = "may this client send for that domain? (RFC 7208)",
 	    .description = "MAIL FROM's domain, and the HELO name, say in DNS which clients may use them. What to do with a message is chosen for each result."},
 	END,
 };

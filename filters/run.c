@@ -12,10 +12,26 @@
 struct filter_set {
 	const struct config *config;
 	struct opened {
-		const struct filter *filter; /* NULL: none of ours (a milter, a plugin), never in a run */
+		const struct filter *filter; /* NULL: another place's, never in a run */
 		void *state;
 	} * filters; /* as config->filters */
 };
+
+/* False with the whole sentence in `problem`. */
+static bool
+filter_open(struct opened *opened, const struct config_filter *settings, struct buffer *problem)
+{
+	const struct filter *filter = filter_find(settings->name);
+	struct buffer why = {0};
+	bool ok = filter != NULL && (filter->open == NULL || filter->open(settings, &opened->state, &why));
+
+	if (ok)
+		opened->filter = filter;
+	else
+		buffer_printf(problem, "filter %s: %s", settings->name, filter == NULL ? "not in this program" : buffer_text(&why));
+	buffer_free(&why);
+	return ok;
+}
 
 struct filter_set *
 filter_set_open(const struct config *config, struct buffer *problem)
@@ -24,23 +40,9 @@ filter_set_open(const struct config *config, struct buffer *problem)
 
 	set->config = config;
 	set->filters = memory_new_array(config->filter_count + 1, sizeof *set->filters);
-	for (size_t i = 0; i < config->filter_count; i++) {
-		const struct config_filter *settings = &config->filters[i];
-		const struct filter *filter = filter_find(settings->name);
-
-		if (filter == NULL)
-			continue;
-		if (filter->open != NULL && !filter->open(settings, &set->filters[i].state, problem)) {
-			struct buffer why = *problem;
-
-			*problem = (struct buffer){0};
-			buffer_printf(problem, "filter %s: %s", settings->name, buffer_text(&why));
-			buffer_free(&why);
+	for (size_t i = 0; i < config->filter_count && set != NULL; i++)
+		if (config->filters[i].place == FILTER_PLACE_AUTH && !filter_open(&set->filters[i], &config->filters[i], problem))
 			filter_set_close(&set);
-			return NULL;
-		}
-		set->filters[i].filter = filter;
-	}
 	return set;
 }
 

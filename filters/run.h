@@ -15,11 +15,11 @@
 /* The opened filters of a configuration. */
 struct filter_set;
 
-/* Opens the filters of config->filters that are built in; NULL: *problem says which cannot be opened and why. The configuration must
- * outlive the set. */
+/* Opens the filters of config->filters whose place is the auth workers; NULL: *problem says which cannot be opened and why. The
+ * configuration must outlive the set. */
 struct filter_set *filter_set_open(const struct config *config, struct buffer *problem);
 void filter_set_close(struct filter_set **set);
-/* True when filters[first] .. filters[end - 1] are a run of ours: at least one, each of them built in. */
+/* True when filters[first] .. filters[end - 1] are a run of ours: at least one, each of them opened. */
 bool filter_set_covers(const struct filter_set *set, uint32_t first, uint32_t end);
 
 /* What one filter said in this run. */

@@ -438,9 +438,13 @@ START_TEST(what_cannot_be_opened)
 	ck_assert_str_eq(buffer_text(&problem), "filter broken: no such engine");
 	ck_assert_uint_eq(opened, 1);
 	ck_assert_uint_eq(closed, 1);
+	settings[1].name = "unheard";
+	buffer_clear(&problem);
+	ck_assert_ptr_null(filter_set_open(&config, &problem));
+	ck_assert_str_eq(buffer_text(&problem), "filter unheard: not in this program");
 	buffer_free(&problem);
-	/* What is not built in (a milter) is no part of a run. */
-	settings[1].name = "milter";
+	/* What another process runs is no part of a run. */
+	settings[1].place = FILTER_PLACE_PROXY;
 	struct filter_set *set = filter_set_open(&config, &problem);
 	ck_assert(filter_set_covers(set, 0, 1) && filter_set_covers(set, 2, 3));
 	ck_assert(!filter_set_covers(set, 0, 2) && !filter_set_covers(set, 1, 2) && !filter_set_covers(set, 1, 3));

@@ -146,6 +146,7 @@ on_result(void *context, uint16_t type, struct frame_reader *payload, int *descr
 
 	(void)descriptors;
 	ck_assert(type == WORKER_RESULT && count == 0);
+	run_result_clear(&proxy->result);
 	ck_assert(worker_result_decode(payload, &proxy->id, &proxy->result));
 	proxy->waiting = false;
 	event_base_loopbreak(proxy->stage->base);
