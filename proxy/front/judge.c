@@ -162,6 +162,8 @@ judge_message(struct transaction *transaction)
 	if (!headers_are_acceptable(transaction))
 		return;
 	note_message(transaction);
+	shared_in_flight_describe(front->page, transaction->in_flight, &session->client, transaction->envelope.sender,
+	    transaction->envelope.recipients[0].address, transaction->record.message_id);
 	if (session->reverse_question != 0) {
 		transaction->waits_for_reverse_name = true; /* the question has its own deadline */
 		return;

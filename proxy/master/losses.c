@@ -52,9 +52,38 @@ add(struct losses *losses, const struct record *record)
 	record_encode(record, true, &losses->waiting[losses->count++]);
 }
 
+static void
+set_noted(char **field, const char *noted)
+{
+	char text[SHARED_NOTE_SIZE];
+
+	memcpy(text, noted, sizeof text);
+	text[sizeof text - 1] = '\0';
+	record_set(field, text[0] != '\0' ? text : NULL);
+}
+
+static void
+describe(struct record *record, const struct shared_in_flight_note *note)
+{
+	char *recipient = NULL;
+
+	record->client = note->client;
+	if (record->client.family != 4 && record->client.family != 6)
+		record->client = (struct ip_address){0};
+	set_noted(&record->sender, note->sender);
+	if (record->sender == NULL)
+		record_set(&record->sender, ""); /* the null sender: there was a MAIL */
+	set_noted(&record->message_id, note->message_id);
+	set_noted(&recipient, note->recipient);
+	if (recipient != NULL)
+		record_add_recipient(record, recipient, true, "");
+	memory_free(&recipient);
+}
+
 /* The client heard nothing of the one, and may or may not have heard of the other. */
 static void
-add_loss(struct losses *losses, const char *queue_id, enum in_flight_state state, const char *reason)
+add_loss(struct losses *losses, const char *queue_id, const struct shared_in_flight_note *note, enum in_flight_state state,
+    const char *reason)
 {
 	struct record record = {0};
 	int64_t now_us = clock_wall_us(losses->clock), began_us = queue_id_time_ms(queue_id) * 1000;
@@ -65,6 +94,7 @@ add_loss(struct losses *losses, const char *queue_id, enum in_flight_state state
 	record.started_us = began_us > 0 && began_us < now_us ? began_us : now_us;
 	record.finished_us = now_us;
 	record_set(&record.reason, reason);
+	describe(&record, note);
 	add(losses, &record);
 	record_clear(&record);
 }
@@ -84,7 +114,7 @@ losses_collect(struct losses *losses, struct shared_page *page, const char *reas
 		queue_id[sizeof queue_id - 1] = '\0';
 		if (!queue_id_is_valid(queue_id))
 			continue;
-		add_loss(losses, queue_id, (enum in_flight_state)state, reason);
+		add_loss(losses, queue_id, &page->in_flight_notes[i], (enum in_flight_state)state, reason);
 		lost++;
 	}
 	return lost;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -212,21 +213,11 @@ shared_address_leave(struct shared_memory *memory, unsigned slot, uint64_t hash)
 /* ---- messages in flight ---- */
 
 /* FNV-1a: spreads queue IDs over the table, so that the search nearly always hits at once. */
-static uint32_t
-queue_id_hash(const char *queue_id)
-{
-	uint32_t hash = 2166136261u;
-	for (; *queue_id != '\0'; queue_id++)
-		hash = (hash ^ (unsigned char)*queue_id) * 16777619u;
-	return hash;
-}
-
 int
 shared_in_flight_enter(struct shared_page *page, const char *queue_id)
 {
-	uint32_t start = queue_id_hash(queue_id);
-	for (uint32_t i = 0; i < SHARED_IN_FLIGHT; i++) {
-		uint32_t index = (start + i) % SHARED_IN_FLIGHT;
+	/* From the front: few are under way at one time, and these few share their cache lines. */
+	for (uint32_t index = 0; index < SHARED_IN_FLIGHT; index++) {
 		struct shared_in_flight *entry = &page->in_flight[index];
 		if (atomic_load_explicit(&entry->state, memory_order_relaxed) != IN_FLIGHT_FREE)
 			continue;
@@ -238,6 +229,26 @@ shared_in_flight_enter(struct shared_page *page, const char *queue_id)
 		return (int)index;
 	}
 	return -1;
+}
+
+static void
+note_text(char *to, const char *text)
+{
+	snprintf(to, SHARED_NOTE_SIZE, "%s", text != NULL ? text : "");
+}
+
+void
+shared_in_flight_describe(
+    struct shared_page *page, int index, const struct ip_address *client, const char *sender, const char *recipient, const char *message_id)
+{
+	if (index < 0)
+		return;
+	ASSERT(index < SHARED_IN_FLIGHT);
+	struct shared_in_flight_note *note = &page->in_flight_notes[index];
+	note->client = *client;
+	note_text(note->sender, sender);
+	note_text(note->recipient, recipient);
+	note_text(note->message_id, message_id);
 }
 
 void

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/network.h"
+
 #define SHARED_SLOTS 160 /* processes at one time, two generations of proxies and workers together */
 #define SHARED_ADDRESSES 8192 /* client addresses counted per process (open addressing, power of two) */
 #define SHARED_BACKENDS 64 /* backends in a configuration */
@@ -79,6 +81,15 @@ struct shared_in_flight {
 	char queue_id[SHARED_QUEUE_ID_SIZE];
 };
 
+/* Who such a message is from and to, for the master who has to explain what became of it. */
+#define SHARED_NOTE_SIZE 128 /* bytes of each text with its NUL; longer ones are cut */
+struct shared_in_flight_note {
+	struct ip_address client;
+	char sender[SHARED_NOTE_SIZE];
+	char recipient[SHARED_NOTE_SIZE]; /* the first */
+	char message_id[SHARED_NOTE_SIZE];
+};
+
 /* What this process last learned of a backend. Times are monotonic microseconds, 0 = never. */
 struct shared_backend {
 	_Atomic uint64_t identity; /* hash of its URL: the same backend may have another number in another generation */
@@ -108,6 +119,8 @@ struct shared_page {
 	struct shared_backend backends[SHARED_BACKENDS];
 	struct shared_in_flight in_flight[SHARED_IN_FLIGHT];
 	struct shared_address addresses[SHARED_ADDRESSES];
+	/* One counts only while in_flight of the same index does. */
+	struct shared_in_flight_note in_flight_notes[SHARED_IN_FLIGHT];
 };
 
 struct shared_memory; /* a mapping of all pages */
@@ -155,6 +168,9 @@ void shared_address_leave(struct shared_memory *memory, unsigned slot, uint64_t 
 
 /* Marks a message as under way. Returns its index or -1 when the table is full (then nothing is tracked). */
 int shared_in_flight_enter(struct shared_page *page, const char *queue_id);
+/* NULL texts count as "". An index of -1 is ignored here and below. */
+void shared_in_flight_describe(
+    struct shared_page *page, int index, const struct ip_address *client, const char *sender, const char *recipient, const char *message_id);
 void shared_in_flight_set(struct shared_page *page, int index, enum in_flight_state state);
 void shared_in_flight_leave(struct shared_page *page, int index);
 

@@ -154,6 +154,17 @@ START_TEST(in_flight)
 	ck_assert_int_ge(index, 0);
 	ck_assert_str_eq(page->in_flight[index].queue_id, "4K7QZ2M9XW3B");
 	ck_assert_uint_eq(page->in_flight[index].state, IN_FLIGHT_RECEIVED);
+	struct ip_address client;
+	char sender[300];
+	memset(sender, 'x', sizeof sender);
+	sender[sizeof sender - 1] = '\0';
+	ck_assert(ip_address_parse("192.0.2.7", &client));
+	shared_in_flight_describe(page, index, &client, sender, "u@example.org", NULL);
+	ck_assert_uint_eq(strlen(page->in_flight_notes[index].sender), SHARED_NOTE_SIZE - 1);
+	ck_assert_str_eq(page->in_flight_notes[index].recipient, "u@example.org");
+	ck_assert_str_eq(page->in_flight_notes[index].message_id, "");
+	ck_assert(ip_address_equal(&page->in_flight_notes[index].client, &client));
+	shared_in_flight_describe(page, -1, &client, "a", "b", "c"); /* not tracked: ignored */
 	shared_in_flight_set(page, index, IN_FLIGHT_FINAL_DOT);
 	ck_assert_uint_eq(page->in_flight[index].state, IN_FLIGHT_FINAL_DOT);
 	int same = shared_in_flight_enter(page, "4K7QZ2M9XW3B"); /* a place of its own */
