@@ -8,12 +8,13 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 # make V=1 shows the commands.
 QUIET := $(if $(V),,@)
-PACKAGES := libevent_core libunbound yaml-0.1 sqlite3 libseccomp zlib libcrypto libidn2
+# libunbound's own .pc file asks for headers of libraries that only a static link needs.
+PACKAGES := libevent_core yaml-0.1 sqlite3 libseccomp zlib libcrypto libidn2
 CPPFLAGS += -D_GNU_SOURCE -Iproxy -I. $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 CFLAGS += -std=gnu11 $(OPTIMISE) -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-fstack-protector-strong -fPIE $(FORTIFY) $(SANITIZE)
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANITIZE)
-LIBRARIES = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lresolv
+LIBRARIES = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lunbound -lresolv
 
 # Floors, lowest first: a file includes only lower floors or files of its own (tests/lint/floors checks it).
 FLOORS := base wire mail dns conf filters deliver journal chain relay front master cli
