@@ -55,7 +55,7 @@ class Received:
 
 class Backend:
     def __init__(self, lmtp=False, rules=None, extensions=("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "SIZE 104857600"),
-                 hostname="backend.example", port=0):
+                 hostname="backend.example", port=0, address="127.0.0.1", path=None):
         self.lmtp = lmtp
         self.rules = dict(rules or {})
         self.extensions = list(extensions)
@@ -67,17 +67,25 @@ class Backend:
         self.most_connections = 0
         self.lock = threading.Lock()
         self.stopping = False
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", port))
+        self.path = path
+        self.address = address
+        if path is not None:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(path))
+        else:
+            self.listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind((address, port))
+            self.port = self.listener.getsockname()[1]
         self.listener.listen(1024)
-        self.port = self.listener.getsockname()[1]
         self.sockets = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def url(self):
-        return f"{'lmtp' if self.lmtp else 'smtp'}://127.0.0.1:{self.port}"
+        if self.path is not None:
+            return f"lmtp+unix://{self.path}"
+        return f"{'lmtp' if self.lmtp else 'smtp'}://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
 
     def close(self):
         """Stops listening and drops all connections: a dead backend."""

@@ -8,7 +8,7 @@ import pytest
 
 from backend import Close, Delay, Hang, Raw
 from client import Client, message
-from gateway import free_port, wait_until
+from gateway import free_port, nameserver, wait_until
 
 # Failures of one test must not make the next one skip the backend.
 FAST = {"recipient_cache": "0s", "timeouts": {"backend_retry": "1ms", "backend_command": "400ms", "end_of_data": "1500ms", "backend_connect": "400ms",
@@ -193,6 +193,64 @@ def test_a_gateway_behind_itself_does_not_loop(gateway_factory):
     client.greet()
     assert transact(client)[1].code == 451
     assert gateway.status()
+
+
+# --- kinds of backends ---
+
+
+def send_one(gateway, subject="kind", **options):
+    with Client(gateway.port, **options) as client:
+        client.greet()
+        return client.send(message(subject))
+
+
+@pytest.mark.parametrize("lmtp,setting,stamped", [(False, "auto", True), (True, "auto", False), (True, "always", True), (False, "never", False)])
+def test_return_path_is_left_to_lmtp_servers_unless_said_otherwise(gateway_factory, backend_factory, lmtp, setting, stamped):
+    backend = backend_factory(lmtp=lmtp)
+    assert send_one(gateway_factory({"url": backend.url, "return_path": setting})).code == 250
+    assert backend.messages[0].data.startswith(b"Return-Path: <a@sender.example>\r\nReceived: " if stamped else b"Received: ")
+
+
+def test_lmtp_over_a_unix_socket(gateway_factory, backend_factory, tmp_path):
+    backend = backend_factory(lmtp=True, path=tmp_path / "lmtp")
+    gateway = gateway_factory(backend)
+    reply = send_one(gateway)
+    assert reply.code == 250 and backend.messages
+    assert str(tmp_path / "lmtp") in gateway.trace(reply.queue_id)
+
+
+def test_a_backend_and_a_listener_on_ipv6(gateway_factory, backend_factory):
+    try:
+        backend = backend_factory(address="::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    port = free_port()
+    gateway = gateway_factory(backend, port=port, listen=[{"address": f"[::1]:{port}"}])
+    assert send_one(gateway, host="::1").code == 250
+    assert b"(unknown [IPv6:::1])" in backend.messages[0].data
+
+
+def test_a_backend_named_in_dns(gateway_factory, backend):
+    nameserver().add("mail.backend.example", 1, "127.0.0.1")
+    gateway = gateway_factory(f"smtp://mail.backend.example:{backend.port}", "smtp://nowhere.backend.example:25")
+    assert send_one(gateway).code == 250
+    unresolved = gateway_factory("smtp://nowhere.backend.example:25")
+    with Client(unresolved.port) as client:
+        client.greet()
+        _, reply = transact(client)
+    assert (reply.code, reply.enhanced) == (451, "4.4.3")
+
+
+def test_a_chunked_message_for_a_backend_with_and_without_chunking(gateway_factory, backend_factory):
+    original = message("chunked", body="..\r\n.\r\n")
+    for extensions in (("8BITMIME",), ("8BITMIME", "CHUNKING", "PIPELINING")):
+        backend = backend_factory(extensions=extensions)
+        with Client(gateway_factory(backend).port) as client:
+            client.greet()
+            client.mail()
+            client.raw(b"BDAT 20\r\n" + original[:20] + b"BDAT %d LAST\r\n" % (len(original) - 20) + original[20:])
+            assert [client.reply().code, client.reply().code] == [250, 250]
+        assert backend.messages[0].data.endswith(original)
 
 
 # --- pool ---
