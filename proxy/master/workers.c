@@ -50,15 +50,19 @@ workers_fill_gap(struct supervisor *supervisor, const struct generation *generat
 	    role_name(gap->role), gap->index);
 }
 
-/* A worker of the asker's own generation that it is connected to; nobody else's, and no process of another role. */
+/* A worker of the asker's own generation that it is connected to; not the spare, and no process of another role. */
 static struct process *
 find_worker(const struct supervisor *supervisor, const struct process *asker, unsigned slot, uint32_t generation)
 {
-	struct process *worker = slot < SHARED_SLOTS ? supervisor->slots[slot] : NULL;
+	struct seat *seat;
 
-	if (worker == NULL || worker->role != ROLE_AUTH || worker->generation != generation || asker->generation != generation)
+	if (asker->generation != generation)
 		return NULL;
-	return worker;
+	TAILQ_FOREACH (seat, &supervisor->seats, entry)
+		if (seat->role == ROLE_AUTH && !seat->spare && seat->process != NULL && seat->process->slot == slot &&
+		    seat->process->generation == generation)
+			return seat->process;
+	return NULL;
 }
 
 void

@@ -29,6 +29,8 @@
 
 #include "suite.h"
 
+#define WITH_WORKERS "filters: [spf]\nauth_workers: 2\n"
+
 /* ---- the children ---- */
 
 struct fake {
@@ -40,6 +42,11 @@ struct fake {
 	unsigned sessions;
 	bool draining;
 	int deliver; /* proxy: peer */
+	struct {
+		unsigned slot;
+		int descriptor;
+	} workers[16]; /* proxy: peers */
+	unsigned worker_count;
 	struct spool_source spool;
 	FILE *records; /* journal */
 };
@@ -74,6 +81,71 @@ fake_leave_when_done(struct fake *fake)
 		event_base_loopbreak(fake->base);
 }
 
+/* The workers that are still there, each asked: "SLOT:PID SLOT:PID ". */
+static void
+fake_list_workers(struct fake *fake, char *answer, size_t size)
+{
+	size_t length = 0;
+
+	answer[0] = '\0';
+	for (unsigned i = 0; i < fake->worker_count; i++) {
+		struct pollfd ready = {.fd = fake->workers[i].descriptor, .events = POLLIN};
+		char pid[16];
+		ssize_t got = -1;
+
+		if (send(ready.fd, "w", 1, MSG_NOSIGNAL) == 1 && poll(&ready, 1, 2000) == 1)
+			got = read(ready.fd, pid, sizeof pid - 1);
+		if (got <= 0)
+			continue;
+		pid[got] = '\0';
+		length += (size_t)snprintf(answer + length, size - length, "%u:%s ", fake->workers[i].slot, pid);
+	}
+	snprintf(answer + length, size - length, "\n");
+}
+
+/* Gives the worker a job that is its end; what its page says then. */
+static void
+fake_crash_worker(struct fake *fake, unsigned slot, char *answer, size_t size)
+{
+	struct shared_page *page = shared_memory_page(fake->setup.shared, slot);
+
+	snprintf(answer, size, "no such worker\n");
+	for (unsigned i = 0; i < fake->worker_count; i++) {
+		struct pollfd ready = {.fd = fake->workers[i].descriptor, .events = POLLIN};
+		char byte;
+
+		if (fake->workers[i].slot != slot || send(ready.fd, "c", 1, MSG_NOSIGNAL) != 1)
+			continue;
+		if (poll(&ready, 1, 2000) != 1 || read(ready.fd, &byte, 1) > 0)
+			snprintf(answer, size, "lives\n");
+		else
+			snprintf(answer, size, "job %u of %s\n", (unsigned)page->running_job,
+			    page->running_proxy_slot == fake->setup.slot ? "mine" : "another");
+	}
+}
+
+static bool
+fake_worker_command(struct fake *fake, const char *line, char *answer, size_t size)
+{
+	unsigned role, slot, generation;
+
+	if (strcmp(line, "workers\n") == 0) {
+		fake_list_workers(fake, answer, size);
+	} else if (sscanf(line, "crash %u", &slot) == 1) {
+		fake_crash_worker(fake, slot, answer, size);
+	} else if (sscanf(line, "kill %u %u %u", &role, &slot, &generation) == 3) {
+		child_kill_worker(fake->child, role, slot, generation);
+		snprintf(answer, size, "ok\n");
+	} else if (sscanf(line, "hang %u", &slot) == 1 || sscanf(line, "leave %u", &slot) == 1) {
+		for (unsigned i = 0; i < fake->worker_count; i++)
+			if (fake->workers[i].slot == slot && send(fake->workers[i].descriptor, line, 1, MSG_NOSIGNAL) == 1)
+				snprintf(answer, size, "ok\n");
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void
 fake_command(struct fake_session *session, const char *line, char *answer, size_t size)
 {
@@ -105,7 +177,7 @@ fake_command(struct fake_session *session, const char *line, char *answer, size_
 	} else if (strcmp(line, "forbidden\n") == 0) {
 		int opened = open("/etc/passwd", O_RDWR);
 		snprintf(answer, size, "%d\n", opened);
-	} else {
+	} else if (!fake_worker_command(fake, line, answer, size)) {
 		snprintf(answer, size, "what?\n");
 	}
 }
@@ -183,13 +255,68 @@ fake_deliver_on_byte(evutil_socket_t descriptor, short what, void *context)
 		return;
 }
 
+struct fake_client { /* of a worker */
+	struct fake *fake;
+	unsigned slot;
+	struct event *readable;
+};
+
+/* A byte is a job. */
+static void
+fake_worker_on_byte(evutil_socket_t descriptor, short what, void *context)
+{
+	struct fake_client *client = context;
+	const struct child_setup *setup = &client->fake->setup;
+	char byte, pid[16];
+
+	(void)what;
+	if (read(descriptor, &byte, 1) != 1) {
+		event_del(client->readable);
+		close(descriptor);
+		return;
+	}
+	snprintf(pid, sizeof pid, "%d", (int)getpid());
+	if (byte == 'l')
+		_exit(0);
+	if (byte == 'w') {
+		if (write(descriptor, pid, strlen(pid)) < 0)
+			return;
+		return;
+	}
+	shared_job_announce(shared_memory_page(setup->shared, setup->slot), client->slot, 42);
+	if (byte == 'c')
+		__builtin_trap();
+	for (;;)
+		poll(NULL, 0, 1000);
+}
+
+static void
+fake_worker_on_peer(struct fake *fake, unsigned slot, int descriptor)
+{
+	struct fake_client *client = memory_new(sizeof *client);
+
+	client->fake = fake;
+	client->slot = slot;
+	client->readable = event_new(fake->base, descriptor, EV_READ | EV_PERSIST, fake_worker_on_byte, client);
+	event_add(client->readable, NULL);
+}
+
 static void
 fake_on_peer(void *context, enum role role, unsigned slot, uint32_t generation, int descriptor)
 {
 	struct fake *fake = context;
 
-	(void)slot;
-	(void)generation;
+	if (fake->setup.role == ROLE_AUTH) {
+		if (generation != fake->setup.generation || role != ROLE_PROXY)
+			abort();
+		fake_worker_on_peer(fake, slot, descriptor);
+	}
+	if (fake->setup.role == ROLE_PROXY && role == ROLE_AUTH) {
+		if (generation != fake->setup.generation || fake->worker_count == sizeof fake->workers / sizeof fake->workers[0])
+			abort();
+		fake->workers[fake->worker_count].slot = slot;
+		fake->workers[fake->worker_count++].descriptor = descriptor;
+	}
 	if (fake->setup.role == ROLE_PROXY && role == ROLE_DELIVER) {
 		if (fake->deliver >= 0)
 			close(fake->deliver);
@@ -261,7 +388,8 @@ fake_role(void)
 	}
 	if (fake->setup.log_file >= 0)
 		fake_on_log_file(fake, fake->setup.log_file);
-	struct sandbox_options sandbox = {.profile = fake->setup.role == ROLE_PROXY ? SANDBOX_PROXY : SANDBOX_JOURNAL,
+	struct sandbox_options sandbox = {
+	    .profile = fake->setup.role == ROLE_PROXY ? SANDBOX_PROXY : fake->setup.role == ROLE_AUTH ? SANDBOX_AUTH : SANDBOX_JOURNAL,
 	    .role = role_name(fake->setup.role), .user = fake->setup.user, .chroot_directory = fake->setup.chroot_directory};
 	const char *description = sandbox_enter(&sandbox);
 	fake->child = child_new(fake->base, &callbacks, fake);
@@ -457,16 +585,23 @@ gateway_make(struct gateway *gateway)
 }
 
 static void
-gateway_start(struct gateway *gateway)
+gateway_start_with(struct gateway *gateway, const char *more)
 {
 	unsigned generation;
 	int pid;
 
 	gateway_make(gateway);
+	write_config(gateway, gateway->port, more);
 	launch(gateway);
 	close(open_session(gateway->port, &generation, &pid));
 	ck_assert_uint_eq(generation, 1);
 	ck_assert(file_says(gateway, "stderr", "generation 1 serves"));
+}
+
+static void
+gateway_start(struct gateway *gateway)
+{
+	gateway_start_with(gateway, "");
 }
 
 static int
@@ -527,6 +662,71 @@ pid_of(struct gateway *gateway, const char *role)
 		sscanf(strstr(at, "\"pid\""), "\"pid\": %d", &pid);
 	buffer_free(&answer);
 	return pid;
+}
+
+/* How many processes of that role are in that state. */
+static unsigned
+count_of(struct gateway *gateway, const char *role, const char *state)
+{
+	struct buffer answer = {0};
+	char wanted[64], in_state[64];
+	unsigned count = 0;
+
+	ck_assert(ask(gateway, "status json", &answer));
+	snprintf(wanted, sizeof wanted, "\"role\": \"%s\"", role);
+	snprintf(in_state, sizeof in_state, "\"state\": \"%s\"", state);
+	for (const char *at = buffer_text(&answer); (at = strstr(at, wanted)) != NULL; at++) {
+		const char *found = strstr(at, in_state);
+		count += found != NULL && found < strchr(at, '}');
+	}
+	buffer_free(&answer);
+	return count;
+}
+
+static void
+wait_for_workers(struct gateway *gateway, unsigned serving, unsigned spares)
+{
+	for (int64_t end = now_ms() + 5000; now_ms() < end; sleep_ms(10))
+		if (count_of(gateway, "auth", "serving") == serving && count_of(gateway, "auth", "spare") == spares)
+			return;
+	ck_abort_msg("%u serve, %u are spares", count_of(gateway, "auth", "serving"), count_of(gateway, "auth", "spare"));
+}
+
+/* Until the master has reaped it. */
+static void
+wait_for_death(int pid)
+{
+	for (int64_t end = now_ms() + 5000; now_ms() < end && kill(pid, 0) == 0;)
+		sleep_ms(1);
+	ck_assert_int_eq(kill(pid, 0), -1);
+}
+
+struct workers {
+	unsigned count, slots[16];
+	int pids[16];
+};
+
+/* As the proxy behind this session sees them. */
+static struct workers
+workers_of(int session)
+{
+	struct workers workers = {0};
+	char text[256];
+	int length;
+
+	say(session, "workers\n", text, sizeof text);
+	for (const char *at = text; sscanf(at, "%u:%d %n", &workers.slots[workers.count], &workers.pids[workers.count], &length) == 2; at += length)
+		workers.count++;
+	return workers;
+}
+
+static bool
+has_worker(const struct workers *workers, int pid)
+{
+	for (unsigned i = 0; i < workers->count; i++)
+		if (workers->pids[i] == pid)
+			return true;
+	return false;
 }
 
 /* ---- tests ---- */
@@ -1025,7 +1225,283 @@ START_TEST(test_missing_users_are_told)
 	    gateway.port, gateway.directory);
 	fclose(file);
 	launch(&gateway);
+	ck_assert(file_says(&gateway, "stderr", "there is no user nosuchuser-journal"));
+	char *said = read_file(&gateway, "stderr");
+	ck_assert_ptr_null(strstr(said, "nosuchuser-auth")); /* nobody needs it */
+	memory_free(&said);
 	check_does_not_start(&gateway, "there is no user nosuchuser-deliver (for deliver); make it: adduser --system");
+
+	gateway_make(&gateway);
+	write_config(&gateway, gateway.port, WITH_WORKERS);
+	file = fopen(gateway.config_file, "re");
+	char whole[2048];
+	whole[fread(whole, 1, sizeof whole - 1, file)] = '\0';
+	fclose(file);
+	memcpy(strstr(whole, "user: \"\""), "user: nx", 8);
+	file = fopen(gateway.config_file, "we");
+	fputs(whole, file);
+	fclose(file);
+	launch(&gateway);
+	check_does_not_start(&gateway, "there is no user nx-auth (for auth); make it: adduser --system");
+}
+END_TEST
+
+/* Every proxy has every worker from its first session on, and none has the spare. */
+START_TEST(test_workers_serve_with_the_generation)
+{
+	struct gateway gateway;
+	unsigned generation;
+	int pid, other_pid, session, other;
+	struct workers workers, others;
+	struct buffer answer = {0};
+	struct stat status;
+	char path[128];
+
+	gateway_start_with(&gateway, WITH_WORKERS);
+	ck_assert_uint_eq(count_of(&gateway, "auth", "serving"), 2);
+	ck_assert_uint_eq(count_of(&gateway, "auth", "spare"), 1);
+	session = open_session(gateway.port, &generation, &pid);
+	do
+		other = open_session(gateway.port, &generation, &other_pid);
+	while (other_pid == pid);
+	workers = workers_of(session);
+	others = workers_of(other);
+	ck_assert_uint_eq(workers.count, 2);
+	ck_assert_uint_eq(others.count, 2);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert(has_worker(&others, workers.pids[i]));
+	/* So does a proxy that comes later. */
+	kill(pid, SIGKILL);
+	close(session);
+	do
+		session = open_session(gateway.port, &generation, &pid);
+	while (pid == other_pid);
+	ck_assert_uint_eq(workers_of(session).count, 2);
+	ck_assert(ask(&gateway, "status", &answer));
+	ck_assert_ptr_nonnull(strstr(buffer_text(&answer), "auth[2]"));
+	snprintf(path, sizeof path, "%s/poison", gateway.directory);
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_int_eq(status.st_mode & 0777, 0700);
+	close(session);
+	close(other);
+	gateway_stop(&gateway);
+	buffer_free(&answer);
+}
+END_TEST
+
+/* The spare takes over at once, again and again; the proxy can read what the dead one was doing; no message is called lost. */
+START_TEST(test_worker_killed_by_a_job_is_replaced_by_the_spare)
+{
+	struct gateway gateway;
+	unsigned generation;
+	char line[64], answer[64], *text;
+	int pid, session;
+	struct workers workers;
+
+	gateway_start_with(&gateway, WITH_WORKERS);
+	session = open_session(gateway.port, &generation, &pid);
+	for (unsigned i = 0; i < 6; i++) {
+		struct workers before = workers_of(session);
+		int64_t began = now_ms();
+
+		ck_assert_uint_eq(before.count, 2);
+		snprintf(line, sizeof line, "crash %u\n", before.slots[0]);
+		say(session, line, answer, sizeof answer);
+		ck_assert_str_eq(answer, "job 42 of mine\n");
+		do
+			workers = workers_of(session);
+		while (workers.count < 2 && now_ms() - began < 5000);
+		ck_assert_uint_eq(workers.count, 2);
+		ck_assert(has_worker(&workers, before.pids[1]) && !has_worker(&workers, before.pids[0]));
+		ck_assert_msg(now_ms() - began < 500, "replaced after %lld ms", (long long)(now_ms() - began));
+		/* The page still tells, though the master has counted it out. */
+		wait_for_workers(&gateway, 2, 1);
+	}
+	ck_assert(file_says(&gateway, "stderr", "ended: signal 4 (Illegal instruction), running job 42 of proxy["));
+	ck_assert(file_says(&gateway, "stderr", "until now the spare, takes the place of auth["));
+	text = read_file(&gateway, "records");
+	ck_assert_str_eq(text, "");
+	memory_free(&text);
+	close(session);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+/* More deaths at one instant than there are spares. */
+START_TEST(test_all_workers_killed)
+{
+	struct gateway gateway;
+	unsigned generation;
+	int pid, session;
+	struct workers workers;
+
+	gateway_start_with(&gateway, WITH_WORKERS);
+	session = open_session(gateway.port, &generation, &pid);
+	workers = workers_of(session);
+	for (unsigned i = 0; i < workers.count; i++)
+		kill(workers.pids[i], SIGKILL);
+	for (unsigned i = 0; i < workers.count; i++)
+		wait_for_death(workers.pids[i]);
+	wait_for_workers(&gateway, 2, 1);
+	ck_assert_uint_eq(workers_of(session).count, 2);
+	close(session);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+/* Only a worker, only of the asker's generation. */
+START_TEST(test_proxy_asks_for_the_end_of_a_worker)
+{
+	struct gateway gateway;
+	unsigned generation;
+	char line[64], answer[64], expected[96];
+	int pid, session;
+	struct workers workers;
+
+	gateway_start_with(&gateway, WITH_WORKERS);
+	session = open_session(gateway.port, &generation, &pid);
+	workers = workers_of(session);
+	snprintf(line, sizeof line, "hang %u\n", workers.slots[1]);
+	say(session, line, answer, sizeof answer);
+	ck_assert_str_eq(answer, "ok\n");
+	snprintf(line, sizeof line, "kill %d %u %u\n", ROLE_AUTH, workers.slots[1], generation + 1);
+	say(session, line, answer, sizeof answer);
+	snprintf(line, sizeof line, "kill %d %u %u\n", ROLE_AUTH, 65535u, generation);
+	say(session, line, answer, sizeof answer);
+	for (unsigned slot = 0; slot < 16; slot++)
+		if (slot != workers.slots[0] && slot != workers.slots[1]) {
+			snprintf(line, sizeof line, "kill %d %u %u\n", ROLE_AUTH, slot, generation);
+			say(session, line, answer, sizeof answer);
+		}
+	ck_assert(file_says(&gateway, "stderr", "asked for the end of a worker that is not there (slot 65535, generation 1)"));
+	sleep_ms(100);
+	ck_assert_int_eq(kill(workers.pids[1], 0), 0);
+	ck_assert_int_gt(pid_of(&gateway, "deliver"), 0);
+	snprintf(line, sizeof line, "kill %d %u %u\n", ROLE_AUTH, workers.slots[1], generation);
+	say(session, line, answer, sizeof answer);
+	snprintf(expected, sizeof expected, "(pid %d) asked for it", pid);
+	ck_assert(file_says(&gateway, "stderr", expected));
+	wait_for_workers(&gateway, 2, 1);
+	workers = workers_of(session);
+	ck_assert_uint_eq(workers.count, 2);
+	/* Another role: such a proxy is not trusted any more. */
+	snprintf(line, sizeof line, "kill %d %u %u\n", ROLE_DELIVER, 1u, generation);
+	say(session, line, answer, sizeof answer);
+	snprintf(expected, sizeof expected, "(pid %d) ended", pid);
+	close(session);
+	ck_assert(file_says(&gateway, "stderr", expected));
+	ck_assert_int_gt(pid_of(&gateway, "deliver"), 0);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+START_TEST(test_recycled_worker_is_replaced_without_noise)
+{
+	struct gateway gateway;
+	unsigned generation;
+	char line[64], answer[64], *text;
+	int pid, session;
+	struct buffer status = {0};
+
+	gateway_start_with(&gateway, WITH_WORKERS);
+	session = open_session(gateway.port, &generation, &pid);
+	char *before = read_file(&gateway, "stderr");
+	for (unsigned i = 0; i < 4; i++) {
+		struct workers workers = workers_of(session), after;
+
+		ck_assert_uint_eq(workers.count, 2);
+		snprintf(line, sizeof line, "leave %u\n", workers.slots[0]);
+		say(session, line, answer, sizeof answer);
+		ck_assert_str_eq(answer, "ok\n");
+		do
+			after = workers_of(session);
+		while (after.count != 2 || has_worker(&after, workers.pids[0]));
+		wait_for_workers(&gateway, 2, 1);
+	}
+	text = read_file(&gateway, "stderr");
+	ck_assert_str_eq(text, before);
+	ck_assert(ask(&gateway, "status json", &status));
+	ck_assert_ptr_null(strstr(buffer_text(&status), "\"restarts\": 1"));
+	memory_free(&text);
+	memory_free(&before);
+	buffer_free(&status);
+	close(session);
+	gateway_stop(&gateway);
+}
+END_TEST
+
+/* Filters come and go by reload; sessions of the old generation keep their workers, replaced when they die. */
+START_TEST(test_workers_come_and_go_by_reload)
+{
+	struct gateway gateway;
+	unsigned generation;
+	int pid, first, second, third;
+	struct buffer answer = {0};
+	struct workers workers;
+
+	gateway_start(&gateway);
+	ck_assert_int_eq(pid_of(&gateway, "auth"), 0);
+	first = open_session(gateway.port, &generation, &pid);
+	ck_assert_uint_eq(workers_of(first).count, 0);
+	write_config(&gateway, gateway.port, WITH_WORKERS);
+	ck_assert_msg(ask(&gateway, "reload", &answer), "%s", buffer_text(&answer));
+	ck_assert_uint_eq(workers_of(first).count, 0);
+	close(first);
+	ck_assert(file_says(&gateway, "stderr", "generation 1 has drained"));
+	second = open_session(gateway.port, &generation, &pid);
+	ck_assert_uint_eq(generation, 2);
+	workers = workers_of(second);
+	ck_assert_uint_eq(workers.count, 2);
+	write_config(&gateway, gateway.port, "");
+	ck_assert_msg(ask(&gateway, "reload", &answer), "%s", buffer_text(&answer));
+	third = open_session(gateway.port, &generation, &pid);
+	ck_assert_uint_eq(generation, 3);
+	ck_assert_uint_eq(workers_of(third).count, 0);
+	kill(workers.pids[0], SIGKILL);
+	wait_for_death(workers.pids[0]);
+	wait_for_workers(&gateway, 2, 1);
+	ck_assert_uint_eq(workers_of(second).count, 2);
+	close(second);
+	ck_assert(file_says(&gateway, "stderr", "generation 2 has drained"));
+	wait_for_workers(&gateway, 0, 0);
+	/* Workers that do not come up: the reload is abandoned. */
+	tell_fake(&gateway, "auth", "die");
+	write_config(&gateway, gateway.port, WITH_WORKERS);
+	ck_assert(!ask(&gateway, "reload", &answer));
+	ck_assert_ptr_nonnull(strstr(buffer_text(&answer), "auth["));
+	ck_assert_uint_eq(workers_of(third).count, 0);
+	wait_for_workers(&gateway, 0, 0);
+	close(third);
+	gateway_stop(&gateway);
+	buffer_free(&answer);
+}
+END_TEST
+
+/* Workers that die before their handshake wait; a spare that is there fills the gap meanwhile. */
+START_TEST(test_back_off_before_the_handshake)
+{
+	struct gateway gateway;
+	unsigned generation;
+	int pid, session;
+	struct workers workers;
+
+	gateway_start_with(&gateway, WITH_WORKERS);
+	session = open_session(gateway.port, &generation, &pid);
+	tell_fake(&gateway, "auth", "die");
+	workers = workers_of(session);
+	kill(workers.pids[0], SIGKILL);
+	ck_assert(file_says(&gateway, "stderr", "ended: exit status 3"));
+	wait_for_workers(&gateway, 2, 0);
+	workers = workers_of(session);
+	ck_assert_uint_eq(workers.count, 2);
+	kill(workers.pids[0], SIGKILL);
+	wait_for_death(workers.pids[0]);
+	wait_for_workers(&gateway, 1, 0);
+	tell_fake(&gateway, "auth", NULL);
+	wait_for_workers(&gateway, 2, 1);
+	ck_assert_uint_eq(workers_of(session).count, 2);
+	close(session);
+	gateway_stop(&gateway);
 }
 END_TEST
 
@@ -1036,7 +1512,9 @@ SUITE_MAIN("master", test_starts_shows_and_stops, test_dead_proxy_is_replaced_an
     test_reload_keeps_sessions_and_listeners,
     test_reload_is_abandoned, test_new_maildirs_get_a_new_deliver, test_reloads_are_coalesced, test_many_reloads_under_connections,
     test_stop_waits_and_second_stop_does_not, test_children_leave_a_dead_master, test_log_file_is_reopened, test_what_prevents_a_start,
-    test_missing_users_are_told)
+    test_missing_users_are_told, test_workers_serve_with_the_generation, test_worker_killed_by_a_job_is_replaced_by_the_spare,
+    test_all_workers_killed, test_proxy_asks_for_the_end_of_a_worker, test_recycled_worker_is_replaced_without_noise,
+    test_workers_come_and_go_by_reload, test_back_off_before_the_handshake)
 #undef main
 
 int

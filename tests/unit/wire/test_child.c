@@ -18,7 +18,7 @@ struct master {
 	int shared_descriptor;
 	char *ready;
 	char log[200];
-	bool closed;
+	bool closed, kill_wanted;
 	pid_t child;
 };
 
@@ -35,6 +35,8 @@ on_frame(void *context, uint16_t type, struct frame_reader *payload, int *descri
 		char *line = frame_get_string(payload);
 		snprintf(master->log, sizeof master->log, "%u %s", level, line);
 		memory_free(&line);
+	} else if (type == CONTROL_KILL_WORKER) {
+		master->kill_wanted = frame_get_u8(payload) == ROLE_AUTH && frame_get_u16(payload) == 33 && frame_get_u32(payload) == 7;
 	}
 	return frame_reader_finish(payload);
 }
@@ -233,6 +235,7 @@ whole_life(void)
 	struct life life = {.base = event_base_new()};
 	life.child = child_new(life.base, &orders, &life);
 	child_ready(life.child, "seccomp,user");
+	child_kill_worker(life.child, ROLE_AUTH, 33, 7);
 	event_base_dispatch(life.base);
 	EXPECT(life.drains == 1 && life.peers == 1 && life.records == 1 && life.log_files == 1 && life.configurations == 1);
 	EXPECT(!child_master_gone(life.child));
@@ -284,6 +287,7 @@ START_TEST(set_up_and_orders)
 	for (int i = 0; i < 100 && master.log[0] == '\0'; i++)
 		turn(&master);
 	ck_assert_str_eq(master.ready, "seccomp,user");
+	ck_assert(master.kill_wanted);
 	ck_assert_str_eq(master.log, "3 record seen");
 	struct shared_page *page = shared_memory_page(master.shared, 12);
 	ck_assert_uint_eq(page->process_id, (uint32_t)master.child);
@@ -309,6 +313,7 @@ orphan_life(void)
 	EXPECT(child_master_gone(life.child));
 	child_ready(life.child, "x"); /* nobody hears it, nothing breaks */
 	child_log_line(life.child, LOG_LEVEL_INFO, "x");
+	child_kill_worker(life.child, ROLE_AUTH, 1, 1);
 	event_base_loop(life.base, EVLOOP_NONBLOCK);
 	EXPECT(life.drains == 1);
 	child_free(&life.child);
