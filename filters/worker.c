@@ -18,7 +18,7 @@
 #include "base/sandbox.h"
 #include "wire/channel.h"
 #include "wire/child.h"
-#include "conf/config.h"
+#include "conf/child_config.h"
 #include "filters/job.h"
 #include "filters/run.h"
 
@@ -213,18 +213,6 @@ on_drain(void *context)
 
 /* ---- life ---- */
 
-static void
-load_configuration(struct worker *worker, const struct child_setup *setup)
-{
-	struct config_errors errors = {0};
-
-	worker->config = config_load_text(setup->config_name, span_of(setup->config_text), &errors);
-	if (worker->config == NULL)
-		fatal("configuration: %s", buffer_text(&errors.text));
-	buffer_free(&errors.text);
-	log_set_level((enum log_level)log_level_from_text(worker->config->log_level));
-}
-
 /* What needs files or makes descriptors. */
 static void
 open_everything(struct worker *worker, const struct child_setup *setup)
@@ -311,7 +299,7 @@ auth_worker_process(void)
 	signal(SIGPIPE, SIG_IGN);
 	child_receive_setup(&setup);
 	log_set_role("auth", (int)setup.index);
-	load_configuration(&worker, &setup);
+	worker.config = child_config_load(setup.config_name, setup.config_text);
 	open_everything(&worker, &setup);
 	limit_memory(&worker);
 	const char *sandbox = enter_sandbox(&setup);

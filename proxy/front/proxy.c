@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/sandbox.h"
+#include "conf/child_config.h"
 #include "front/front.h"
 #include "front/listener.h"
 #include "front/proxy.h"
@@ -76,20 +77,6 @@ on_peer(void *context, enum role role, unsigned slot, uint32_t generation, int d
 	(void)slot;
 	(void)generation;
 	connect_peer(context, role, descriptor);
-}
-
-static void
-load_configuration(struct proxy *proxy)
-{
-	struct config_errors errors = {0};
-
-	proxy->config = config_load_text(proxy->setup.config_name, span_of(proxy->setup.config_text), &errors);
-	if (proxy->config == NULL)
-		fatal("configuration refused: %s", buffer_text(&errors.text));
-	int level = log_level_from_text(proxy->config->log_level);
-	if (level >= 0)
-		log_set_level((enum log_level)level);
-	log_set_json(proxy->config->log_format == LOG_FORMAT_JSON);
 }
 
 static struct resolver *
@@ -220,7 +207,7 @@ proxy_process(void)
 
 	child_receive_setup(&proxy->setup);
 	log_set_role("proxy", (int)proxy->setup.index);
-	load_configuration(proxy);
+	proxy->config = child_config_load(proxy->setup.config_name, proxy->setup.config_text);
 	open_everything(proxy);
 	start_serving(proxy, enter_sandbox(proxy));
 	event_base_dispatch(proxy->front.base);

@@ -19,7 +19,7 @@
 #include "wire/channel.h"
 #include "wire/child.h"
 
-#include "conf/config.h"
+#include "conf/child_config.h"
 
 #include "journal/log_sink.h"
 #include "journal/record.h"
@@ -272,36 +272,18 @@ on_log_file(void *context, int descriptor)
 }
 
 static void
-apply_log_settings(const struct config *config)
-{
-	int level = config->log_level == NULL ? -1 : log_level_from_text(config->log_level);
-
-	log_set_level(level < 0 ? LOG_LEVEL_INFO : (enum log_level)level);
-	log_set_json(config->log_format == LOG_FORMAT_JSON);
-}
-
-static void
 on_configuration(void *context, uint32_t generation, const char *text)
 {
 	struct journal *journal = context;
-	struct config_errors errors = {0};
-	struct config *config = config_load_text(journal->config->file_name, span_of(text), &errors);
+	enum log_target target = journal->config->log_target;
 
-	if (config == NULL) {
-		log_error("configuration of generation %u cannot be read here; the old one stays", generation);
-	} else {
-		if (strcmp(config->data_directory, journal->config->data_directory) != 0)
-			log_warning("data_directory has changed: the trace stays in the old one until postern is started anew");
-		if (config->log_target != journal->config->log_target) {
-			log_sink_flush(journal->sink);
-			log_sink_set_target(journal->sink, config->log_target);
-		}
-		config_free(&journal->config);
-		journal->config = config;
-		store_set_retention(journal->store, config->trace_retention_days);
-		apply_log_settings(config);
+	if (!child_config_replace(&journal->config, generation, text))
+		return;
+	if (journal->config->log_target != target) {
+		log_sink_flush(journal->sink);
+		log_sink_set_target(journal->sink, journal->config->log_target);
 	}
-	buffer_free(&errors.text);
+	store_set_retention(journal->store, journal->config->trace_retention_days);
 }
 
 /* ---- troubles, told once a minute, to the master because our own log may be what is in trouble ---- */
@@ -372,18 +354,6 @@ open_trace_directory(const struct child_setup *setup, const struct config *confi
 	if (strncmp(resolved, setup->chroot_directory, root) != 0 || resolved[root] != '/')
 		fatal("%s is not below the root directory %s", resolved, setup->chroot_directory);
 	return memory_copy_string(resolved + root);
-}
-
-static struct config *
-load_config(const struct child_setup *setup)
-{
-	struct config_errors errors = {0};
-	struct config *config = config_load_text(setup->config_name, span_of(setup->config_text), &errors);
-
-	if (config == NULL)
-		fatal("configuration: %s", buffer_text(&errors.text));
-	buffer_free(&errors.text);
-	return config;
 }
 
 static const char *
@@ -461,8 +431,7 @@ journal_process(void)
 	signal(SIGPIPE, SIG_IGN);
 	umask(027);
 	child_receive_setup(&setup);
-	journal.config = load_config(&setup);
-	apply_log_settings(journal.config);
+	journal.config = child_config_load(setup.config_name, setup.config_text);
 	journal.page = shared_memory_page(setup.shared, setup.slot);
 	char *directory = open_trace_directory(&setup, journal.config);
 	journal.sink = log_sink_new(journal.config->log_target, LOG_SINK_SYSTEM_LOGGER);
