@@ -20,7 +20,9 @@
 #include "conf/config.h"
 #include "deliver/ledger.h"
 #include "deliver/maildir.h"
+#include "deliver/poison.h"
 #include "deliver/service.h"
+#include "deliver/tmp_sweeper.h"
 #include "wire/child.h"
 
 #define DRAIN_MS 8000 /* at an orderly stop the proxies have ended before us */
@@ -30,8 +32,10 @@ struct deliver {
 	struct event_base *base;
 	struct config *config;
 	struct child *child;
-	struct maildir **maildirs; /* by backend number */
-	size_t maildir_count;
+	struct maildir **maildirs; /* by backend number; behind them the quarantine, when there is one */
+	size_t maildir_count; /* without the quarantine */
+	struct tmp_sweeper *sweeper;
+	int poison; /* directory */
 	char *ledger_path;
 	struct ledger *ledger;
 	struct deliver_service *service;
@@ -148,42 +152,70 @@ directory_path(const struct config *config, const char *name)
 	return memory_copy_string(resolved);
 }
 
+/* What the sandbox is to leave open. */
+struct reach {
+	char *paths[SHARED_BACKENDS + 3];
+	size_t count;
+};
+
+static const char *
+reach_add(struct reach *reach, const struct config *config, const char *name)
+{
+	if (reach->count == sizeof reach->paths / sizeof reach->paths[0])
+		fatal("too many backends");
+	return reach->paths[reach->count++] = directory_path(config, name);
+}
+
+static struct maildir *
+maildir_add(struct reach *reach, const struct config *config, const char *name)
+{
+	const char *path = reach_add(reach, config, name);
+	struct maildir *maildir = maildir_open(path, config->hostname, clock_system());
+
+	if (maildir == NULL)
+		fatal("%s: %s", path, strerror(errno));
+	return maildir;
+}
+
+static void
+open_directories(struct deliver *deliver, struct reach *reach)
+{
+	static const char scheme[] = "maildir:"; /* the configuration keeps it */
+	const struct config *config = deliver->config;
+
+	deliver->ledger_path = memory_format("%s/ledger.db", reach_add(reach, config, "ledger"));
+	const char *poison = reach_add(reach, config, "poison");
+	deliver->poison = poison_open(poison);
+	if (deliver->poison < 0)
+		fatal("%s: %s", poison, strerror(errno));
+	deliver->maildir_count = config->backend_count;
+	deliver->maildirs = memory_new_array(config->backend_count + 1, sizeof(struct maildir *));
+	for (size_t i = 0; i < config->backend_count; i++)
+		if (config->backends[i].protocol == BACKEND_MAILDIR)
+			deliver->maildirs[i] = maildir_add(reach, config, config->backends[i].path);
+	if (config->quarantine != NULL)
+		deliver->maildirs[config->backend_count] = maildir_add(reach, config,
+		    config->quarantine + (strncmp(config->quarantine, scheme, sizeof scheme - 1) == 0 ? sizeof scheme - 1 : 0));
+}
+
 /* All directories, then the sandbox, then what has to belong to our own user. */
 static const char *
 open_all(struct deliver *deliver, const struct child_setup *setup)
 {
-	const struct config *config = deliver->config;
-	const char **directories = memory_new_array(config->backend_count + 1, sizeof *directories);
-	struct sandbox_options options = {
+	struct reach reach = {0};
+
+	open_directories(deliver, &reach);
+	const char *sandbox = sandbox_enter(&(struct sandbox_options){
 		.profile = SANDBOX_DELIVER,
 		.role = "deliver",
 		.log_only = setup->sandbox_log_only,
 		.user = setup->user,
 		.chroot_directory = setup->chroot_directory,
-		.directories = directories,
-	};
-	char *paths[SHARED_BACKENDS + 1];
-
-	deliver->maildir_count = config->backend_count;
-	deliver->maildirs = memory_new_array(config->backend_count, sizeof(struct maildir *));
-	paths[0] = directory_path(config, "ledger");
-	directories[options.directory_count++] = paths[0];
-	deliver->ledger_path = memory_format("%s/ledger.db", paths[0]);
-	for (size_t i = 0; i < config->backend_count; i++) {
-		if (config->backends[i].protocol != BACKEND_MAILDIR)
-			continue;
-		size_t at = options.directory_count++;
-		if (at > SHARED_BACKENDS)
-			fatal("too many backends");
-		directories[at] = paths[at] = directory_path(config, config->backends[i].path);
-		deliver->maildirs[i] = maildir_open(paths[at], config->hostname, clock_system());
-		if (deliver->maildirs[i] == NULL)
-			fatal("%s: %s", paths[at], strerror(errno));
-	}
-	const char *sandbox = sandbox_enter(&options);
-	for (size_t i = 0; i < options.directory_count; i++)
-		memory_free(&paths[i]);
-	memory_free(&directories);
+		.directories = (const char *const *)reach.paths,
+		.directory_count = reach.count,
+	});
+	for (size_t i = 0; i < reach.count; i++)
+		memory_free(&reach.paths[i]);
 	return sandbox;
 }
 
@@ -240,12 +272,15 @@ start(struct deliver *deliver, struct child_setup *setup)
 		.base = deliver->base,
 		.maildirs = deliver->maildirs,
 		.maildir_count = deliver->maildir_count,
+		.quarantine = deliver->maildirs[deliver->maildir_count],
+		.poison = deliver->poison,
 		.ledger = deliver->ledger,
 		.clock = clock_system(),
 		.page = shared_memory_page(setup->shared, setup->slot),
 		.on_idle = on_idle,
 		.context = deliver,
 	});
+	deliver->sweeper = tmp_sweeper_new(deliver->base, deliver->maildirs, deliver->maildir_count + 1, clock_system());
 	for (unsigned i = 0; i < setup->peer_count; i++)
 		on_peer(deliver, setup->peers[i].role, setup->peers[i].slot, setup->peers[i].generation, setup->peers[i].descriptor);
 }
@@ -255,9 +290,11 @@ finish(struct deliver *deliver)
 {
 	deliver_service_free(&deliver->service);
 	ledger_close(&deliver->ledger);
-	for (size_t i = 0; i < deliver->maildir_count; i++)
+	tmp_sweeper_free(&deliver->sweeper);
+	for (size_t i = 0; i <= deliver->maildir_count; i++)
 		maildir_close(&deliver->maildirs[i]);
 	memory_free(&deliver->maildirs);
+	close(deliver->poison);
 	memory_free(&deliver->ledger_path);
 	event_free(deliver->tick_timer);
 	event_free(deliver->drain_timer);

@@ -12,16 +12,18 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "deliver/protocol.h"
+#include "deliver/quarantine.h"
 #include "wire/channel.h"
 #include "wire/message_store.h"
 
 #define WAITING_BYTES_MAX (64u << 20) /* of requests held while no deliver is there */
 #define WAITING_DESCRIPTORS_MAX 256
+#define POISON_TIMEOUT_MS 60000 /* long enough for the next deliver to come */
 
 struct request {
 	struct deliver_client *client;
 	uint64_t id;
-	uint16_t type; /* DELIVER_STORE, DELIVER_LEDGER_LOOKUP or DELIVER_LEDGER_RECORD */
+	uint16_t type; /* a DELIVER_... without _ANSWER */
 	struct buffer payload; /* until it is sent */
 	int descriptor; /* attached to it, -1 = none */
 	bool waiting; /* not sent yet */
@@ -31,7 +33,8 @@ struct request {
 		deliver_store_callback *store;
 		deliver_lookup_callback *lookup;
 		deliver_recorded_callback *recorded;
-	} callback;
+		deliver_quarantine_callback *quarantine;
+	} callback; /* none with poison */
 	void *context;
 	TAILQ_ENTRY(request) link; /* in the order asked */
 };
@@ -86,8 +89,14 @@ request_lose(struct request *request)
 	case DELIVER_LEDGER_LOOKUP:
 		copy.callback.lookup(copy.context, DELIVER_LOST, NULL, 0);
 		break;
-	default:
+	case DELIVER_LEDGER_RECORD:
 		copy.callback.recorded(copy.context, false);
+		break;
+	case DELIVER_QUARANTINE:
+		copy.callback.quarantine(copy.context, DELIVER_LOST, NULL);
+		break;
+	default: /* poison: nobody waits for it */
+		log_warning("a poisonous message is not kept: deliver did not answer");
 		break;
 	}
 }
@@ -162,6 +171,17 @@ request_begin(struct request *request)
 	return id;
 }
 
+/* The same, unless it could not be completed: then it is lost. */
+static uint64_t
+request_begin_if(bool possible, struct request *request, const char *queue_id)
+{
+	if (possible)
+		return request_begin(request);
+	log_error("message %s: no descriptor to hand it to deliver", queue_id);
+	request_set_timer(request, 0);
+	return request->id;
+}
+
 /* ---- asking ---- */
 
 /* A small message travels in the frame; no descriptor is made for it. */
@@ -222,11 +242,54 @@ deliver_client_store(struct deliver_client *client, unsigned backend, const char
 	memory_free(&store.recipients);
 	memory_free(&store.segments);
 	buffer_free(&whole);
+	return request_begin_if(possible, request, queue_id);
+}
+
+/* The rest of a request to keep the message as it is; the expiry is that of the request. */
+static uint64_t
+keep_begin(struct request *request, const char *queue_id, struct message_store *message, const char *note, int64_t timeout_ms)
+{
+	uint64_t length = message_store_length(message);
+	struct deliver_keep keep = {.id = request->id, .queue_id = (char *)queue_id, .note = (char *)note};
+	struct buffer bytes = {0};
+
+	keep.expires_us = clock_monotonic_us(clock_system()) + timeout_ms * 1000;
+	keep.has_bytes = length <= MESSAGE_STORE_SMALL;
+	if (keep.has_bytes) {
+		int64_t got = message_store_read(message, 0, buffer_reserve(&bytes, length + 1), length);
+		keep.has_bytes = got >= 0 && (uint64_t)got == length;
+		keep.bytes = span_make(bytes.data, length);
+	}
+	if (!keep.has_bytes)
+		request->descriptor = message_store_descriptor(message);
+	bool possible = keep.has_bytes || request->descriptor >= 0;
 	if (possible)
-		return request_begin(request);
-	log_error("message %s: no descriptor to hand it to deliver", queue_id);
-	request_set_timer(request, 0);
-	return request->id;
+		deliver_keep_put(&keep, &request->payload);
+	buffer_free(&bytes);
+	return request_begin_if(possible, request, queue_id);
+}
+
+uint64_t
+deliver_client_quarantine(struct deliver_client *client, const char *queue_id, struct message_store *message,
+    const struct envelope *envelope, const struct ip_address *address, const char *reason, int64_t timeout_ms,
+    deliver_quarantine_callback *callback, void *context)
+{
+	struct request *request = request_new(client, DELIVER_QUARANTINE, timeout_ms, context);
+	struct buffer fields = {0};
+
+	request->callback.quarantine = callback;
+	quarantine_append_fields(&fields, queue_id, envelope, address, reason, clock_wall_us(clock_system()));
+	uint64_t id = keep_begin(request, queue_id, message, buffer_text(&fields), timeout_ms);
+	buffer_free(&fields);
+	return id;
+}
+
+void
+deliver_client_poison(struct deliver_client *client, const char *queue_id, struct message_store *message, const char *why)
+{
+	struct request *request = request_new(client, DELIVER_POISON, POISON_TIMEOUT_MS, NULL);
+
+	keep_begin(request, queue_id, message, why, POISON_TIMEOUT_MS);
 }
 
 uint64_t
@@ -292,6 +355,19 @@ on_store_answer(struct deliver_client *client, struct frame_reader *payload)
 }
 
 static bool
+on_keep_answer(struct deliver_client *client, uint16_t type, struct frame_reader *payload)
+{
+	struct deliver_store_answer answer;
+	struct request request;
+	bool good = deliver_store_answer_get(payload, &answer) && answer.count == 1;
+
+	if (good && request_take(client, answer.id, type, &request) && type == DELIVER_QUARANTINE)
+		request.callback.quarantine(request.context, DELIVER_DONE, &answer.replies[0]);
+	deliver_store_answer_clear(&answer);
+	return good;
+}
+
+static bool
 on_lookup_answer(struct deliver_client *client, struct frame_reader *payload)
 {
 	struct deliver_entries answer;
@@ -334,6 +410,10 @@ on_frame(void *context, uint16_t type, struct frame_reader *payload, int *descri
 	switch (type) {
 	case DELIVER_STORE_ANSWER:
 		return on_store_answer(context, payload);
+	case DELIVER_QUARANTINE_ANSWER:
+		return on_keep_answer(context, DELIVER_QUARANTINE, payload);
+	case DELIVER_POISON_ANSWER:
+		return on_keep_answer(context, DELIVER_POISON, payload);
 	case DELIVER_LEDGER_LOOKUP_ANSWER:
 		return on_lookup_answer(context, payload);
 	case DELIVER_LEDGER_RECORD_ANSWER:

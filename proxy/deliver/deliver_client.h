@@ -9,10 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/network.h"
+#include "wire/message_store.h"
+#include "wire/shared_memory.h"
 #include "mail/envelope.h"
 #include "mail/reply.h"
 #include "mail/view.h"
-#include "wire/shared_memory.h"
 
 struct deliver_client;
 
@@ -32,6 +34,18 @@ void deliver_client_connect(struct deliver_client *client, int descriptor);
 typedef void deliver_store_callback(void *context, enum deliver_status status, const struct reply *replies, size_t count);
 uint64_t deliver_client_store(struct deliver_client *client, unsigned backend, const char *queue_id, const struct view *view,
     const struct envelope *envelope, int64_t timeout_ms, deliver_store_callback *callback, void *context);
+
+/* Puts the message, byte for byte as it was received, into the Maildir of the option `quarantine`, behind X-Postern-* fields with queue ID,
+ * envelope, client (family 0: unknown), reason and time (deliver/quarantine.h). reply: 250 when that is on the disk, else 4xx; NULL with
+ * DELIVER_LOST. The message may be freed after the call. What deliver has not begun when the time is over it leaves undone. */
+typedef void deliver_quarantine_callback(void *context, enum deliver_status status, const struct reply *reply);
+uint64_t deliver_client_quarantine(struct deliver_client *client, const char *queue_id, struct message_store *message,
+    const struct envelope *envelope, const struct ip_address *address, const char *reason, int64_t timeout_ms,
+    deliver_quarantine_callback *callback, void *context);
+
+/* Keeps a message that killed those who judged it for the administrator: poison/QUEUEID.eml below data_directory, and why in QUEUEID.txt.
+ * Nothing is promised and nothing answered; the oldest make room for the newest (deliver/poison.h). */
+void deliver_client_poison(struct deliver_client *client, const char *queue_id, struct message_store *message, const char *why);
 
 /* Ledger. A key is SHA-256 over sender, recipient, body and all headers but trace headers; the address key is SHA-256 over sender and
  * recipient alone and serves at RCPT, before the message is known. */

@@ -55,6 +55,12 @@ maildir_open(const char *path, const char *hostname, const struct clock *clock)
 	int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return NULL;
+	/* The root's own name has to be on the disk too. Whoever may not look there did not make it. */
+	int parent = openat(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent >= 0) {
+		(void)fsync(parent);
+		close(parent);
+	}
 	struct maildir *maildir = memory_new(sizeof *maildir);
 	maildir->root = root;
 	maildir->path = memory_copy_string(path);
@@ -73,6 +79,12 @@ maildir_close(struct maildir **maildir)
 	close((*maildir)->root);
 	memory_free(&(*maildir)->path);
 	memory_free(maildir);
+}
+
+int
+maildir_root(const struct maildir *maildir)
+{
+	return maildir->root;
 }
 
 static uint64_t

@@ -150,6 +150,48 @@ deliver_store_answer_clear(struct deliver_store_answer *answer)
 	answer->count = 0;
 }
 
+static bool
+queue_id_is_name(const char *queue_id)
+{
+	size_t length = strspn(queue_id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+	return length > 0 && length <= DELIVER_QUEUE_ID_MAX && queue_id[length] == '\0';
+}
+
+void
+deliver_keep_put(const struct deliver_keep *keep, struct buffer *payload)
+{
+	frame_put_u64(payload, keep->id);
+	frame_put_i64(payload, keep->expires_us);
+	frame_put_string(payload, keep->queue_id);
+	frame_put_string(payload, keep->note);
+	frame_put_bool(payload, keep->has_bytes);
+	if (keep->has_bytes)
+		frame_put_span(payload, keep->bytes);
+}
+
+bool
+deliver_keep_get(struct frame_reader *payload, struct deliver_keep *keep)
+{
+	*keep = (struct deliver_keep){0};
+	keep->id = frame_get_u64(payload);
+	keep->expires_us = frame_get_i64(payload);
+	keep->queue_id = frame_get_string(payload);
+	keep->note = frame_get_string(payload);
+	keep->has_bytes = frame_get_bool(payload);
+	if (keep->has_bytes)
+		keep->bytes = frame_get_span(payload);
+	return frame_reader_finish(payload) && keep->queue_id != NULL && queue_id_is_name(keep->queue_id) && keep->note != NULL;
+}
+
+void
+deliver_keep_clear(struct deliver_keep *keep)
+{
+	memory_free(&keep->queue_id);
+	memory_free(&keep->note);
+	*keep = (struct deliver_keep){0};
+}
+
 static void
 key_put(struct buffer *payload, const uint8_t *key)
 {

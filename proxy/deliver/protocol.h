@@ -17,9 +17,13 @@ enum deliver_message {
 	DELIVER_STORE = 1, /* descriptor: the message, when a segment is a range of it */
 	DELIVER_LEDGER_LOOKUP = 2,
 	DELIVER_LEDGER_RECORD = 3,
+	DELIVER_QUARANTINE = 4, /* descriptor: the message, when its bytes are not in the frame; so with poison */
+	DELIVER_POISON = 5,
 	DELIVER_STORE_ANSWER = 32,
 	DELIVER_LEDGER_LOOKUP_ANSWER = 33,
 	DELIVER_LEDGER_RECORD_ANSWER = 34,
+	DELIVER_QUARANTINE_ANSWER = 35, /* a store answer with one reply; so with poison */
+	DELIVER_POISON_ANSWER = 36,
 	DELIVER_STATE = 40, /* unasked, at the beginning and at every change: bool, the ledger works */
 };
 
@@ -58,6 +62,20 @@ struct deliver_store_answer {
 void deliver_store_answer_put(const struct deliver_store_answer *answer, struct buffer *payload);
 bool deliver_store_answer_get(struct frame_reader *payload, struct deliver_store_answer *answer);
 void deliver_store_answer_clear(struct deliver_store_answer *answer);
+
+/* A request to keep a message as it was received: quarantine and poison. */
+struct deliver_keep {
+	uint64_t id;
+	int64_t expires_us; /* as above */
+	char *queue_id; /* letters and digits: it becomes part of a file name */
+	char *note; /* quarantine: the header fields that go in front; poison: why */
+	bool has_bytes; /* the message is in the frame */
+	struct span bytes; /* points into the payload */
+};
+#define DELIVER_QUEUE_ID_MAX 32
+void deliver_keep_put(const struct deliver_keep *keep, struct buffer *payload);
+bool deliver_keep_get(struct frame_reader *payload, struct deliver_keep *keep);
+void deliver_keep_clear(struct deliver_keep *keep);
 
 struct deliver_lookup {
 	uint64_t id;

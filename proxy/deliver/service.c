@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "deliver/poison.h"
 #include "deliver/protocol.h"
 #include "wire/channel.h"
 #include "wire/message_store.h"
@@ -190,6 +191,88 @@ on_store(struct peer *peer, struct frame_reader *payload, int *descriptors, size
 	return good;
 }
 
+/* ---- quarantine and poison ---- */
+
+static void
+quarantine_do(struct deliver_service *service, const struct deliver_keep *keep, const struct view *message, struct reply *reply)
+{
+	struct view view;
+
+	if (service->options.quarantine == NULL) {
+		log_alarm("message %s: no quarantine is configured in this process", keep->queue_id);
+		reply_set(reply, 451, "4.3.5", "Local configuration error");
+		return;
+	}
+	view_init(&view, message->message);
+	view_add_text(&view, span_of(keep->note));
+	if (message->message != NULL)
+		view_add_range(&view, 0, message->length);
+	else
+		view_add_text(&view, keep->bytes);
+	maildir_store(service->options.quarantine, MAILDIR_ITSELF, keep->queue_id, &view, reply);
+	view_clear(&view);
+}
+
+static void
+poison_do(struct deliver_service *service, const struct deliver_keep *keep, const struct view *message, struct reply *reply)
+{
+	if (service->options.poison >= 0 && poison_keep(service->options.poison, keep->queue_id, message, keep->note)) {
+		log_warning("message %s is kept in poison: %s", keep->queue_id, keep->note);
+		reply_set(reply, 250, "2.0.0", "Ok: kept");
+	} else {
+		reply_set(reply, 451, "4.3.0", "The message could not be kept");
+	}
+}
+
+static void
+keep_answer(struct peer *peer, uint16_t type, const struct deliver_keep *keep, const struct view *message)
+{
+	struct deliver_service *service = peer->service;
+	struct reply reply = {0};
+	struct deliver_store_answer answer = {.id = keep->id, .replies = &reply, .count = 1};
+	struct buffer payload = {0};
+
+	if (clock_monotonic_us(service->options.clock) >= keep->expires_us)
+		reply_set(&reply, 451, "4.3.2", "Too late to store the message; try again later");
+	else if (type == DELIVER_QUARANTINE)
+		quarantine_do(service, keep, message, &reply);
+	else
+		poison_do(service, keep, message, &reply);
+	deliver_store_answer_put(&answer, &payload);
+	channel_send(peer->channel, type == DELIVER_QUARANTINE ? DELIVER_QUARANTINE_ANSWER : DELIVER_POISON_ANSWER, &payload, NULL, 0);
+	channel_flush(peer->channel);
+	buffer_free(&payload);
+	reply_clear(&reply);
+}
+
+static bool
+on_keep(struct peer *peer, uint16_t type, struct frame_reader *payload, int *descriptors, size_t descriptor_count)
+{
+	struct deliver_keep keep;
+	struct message_store *message = NULL;
+	struct view view = {0};
+
+	/* The bytes are here or there. */
+	bool good = deliver_keep_get(payload, &keep) && descriptor_count == (keep.has_bytes ? 0 : 1);
+	if (good && descriptor_count == 1) {
+		message = message_store_open(descriptors[0]);
+		descriptors[0] = -1;
+		good = message != NULL;
+	}
+	if (good) {
+		view_init(&view, message);
+		if (message != NULL)
+			view_add_range(&view, 0, message_store_length(message));
+		else
+			view_add_text(&view, keep.bytes);
+		keep_answer(peer, type, &keep, &view);
+	}
+	view_clear(&view);
+	message_store_free(&message);
+	deliver_keep_clear(&keep);
+	return good;
+}
+
 /* ---- ledger ---- */
 
 static void
@@ -251,6 +334,9 @@ on_frame(void *context, uint16_t type, struct frame_reader *payload, int *descri
 	switch (type) {
 	case DELIVER_STORE:
 		return on_store(peer, payload, descriptors, descriptor_count);
+	case DELIVER_QUARANTINE:
+	case DELIVER_POISON:
+		return on_keep(peer, type, payload, descriptors, descriptor_count);
 	case DELIVER_LEDGER_LOOKUP:
 		return descriptor_count == 0 && on_lookup(peer, payload);
 	case DELIVER_LEDGER_RECORD:

@@ -1,4 +1,4 @@
-/* What deliver does for proxies, without the process around it: takes their channels, answers store and ledger requests. */
+/* What deliver does for proxies, without the process around it: takes their channels, answers store, quarantine, poison and ledger requests. */
 #ifndef POSTERN_DELIVER_SERVICE_H
 #define POSTERN_DELIVER_SERVICE_H
 
@@ -18,6 +18,8 @@ struct deliver_service_options {
 	struct event_base *base;
 	struct maildir *const *maildirs; /* by backend number of the configuration; NULL = not a Maildir */
 	size_t maildir_count;
+	struct maildir *quarantine; /* NULL = none is configured */
+	int poison; /* the directory (deliver/poison.h), which stays the caller's; -1 = none */
 	struct ledger *ledger; /* NULL = does not work */
 	const struct clock *clock;
 	struct shared_page *page; /* counters; may be NULL */

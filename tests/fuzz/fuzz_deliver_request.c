@@ -38,7 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	unsigned kind = data[0] % 4;
+	unsigned kind = data[0] % 5;
 	frame_reader_init(&reader, ++data, --size);
 	if (kind == 0) {
 		struct deliver_store store;
@@ -61,6 +61,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			deliver_lookup_put(&lookup, &again);
 			same_bytes(&again, data, size);
 		}
+	} else if (kind == 4) {
+		struct deliver_keep keep;
+		if (deliver_keep_get(&reader, &keep)) {
+			size_t length = strlen(keep.queue_id);
+			ASSERT(length > 0 && length <= DELIVER_QUEUE_ID_MAX && strpbrk(keep.queue_id, "./%") == NULL);
+			deliver_keep_put(&keep, &again);
+			same_bytes(&again, data, size);
+		}
+		deliver_keep_clear(&keep);
 	} else {
 		struct deliver_entries entries;
 		if (deliver_entries_get(&reader, DELIVER_LEDGER_ENTRIES_MAX, &entries)) {

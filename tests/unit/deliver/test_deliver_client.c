@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "deliver/deliver_client.h"
+#include "deliver/poison.h"
 #include "deliver/protocol.h"
 #include "deliver/service.h"
 #include "folder.h"
@@ -27,7 +28,7 @@ struct fixture {
 	struct reply replies[8];
 	size_t count;
 	struct ledger_entry entries[16];
-	bool recorded;
+	bool recorded, without_quarantine;
 };
 
 static struct fixture fixture;
@@ -45,8 +46,13 @@ serve(struct fixture *f, int descriptor, bool with_ledger)
 	struct event_base *base = event_base_new();
 	struct maildir *maildirs[2] = {NULL, maildir_open(folder_path(&f->folder, "mail"), "mx.example.org", clock_system())};
 	struct ledger *ledger = with_ledger ? ledger_open(folder_path(&f->folder, "ledger.db"), clock_system()) : NULL;
+	struct maildir *quarantine = f->without_quarantine ? NULL :
+	    maildir_open(folder_path(&f->folder, "quarantine"), "mx.example.org", clock_system());
+	mkdir(folder_path(&f->folder, "poison"), 0700);
+	int poison = poison_open(folder_path(&f->folder, "poison"));
 	struct deliver_service *service = deliver_service_new(&(struct deliver_service_options){.base = base, .maildirs = maildirs,
-	    .maildir_count = 2, .ledger = ledger, .clock = clock_system(), .page = f->page, .on_idle = leave, .context = base});
+	    .maildir_count = 2, .quarantine = quarantine, .poison = poison, .ledger = ledger, .clock = clock_system(), .page = f->page,
+	    .on_idle = leave, .context = base});
 	deliver_service_add_peer(service, descriptor);
 	event_base_dispatch(base);
 	deliver_service_free(&service);
@@ -391,6 +397,157 @@ START_TEST(deliver_dies)
 END_TEST
 
 static void
+on_quarantined(void *context, enum deliver_status status, const struct reply *reply)
+{
+	struct fixture *f = context;
+	f->status = status;
+	if (reply != NULL)
+		reply_copy(&f->replies[0], reply);
+	f->answers++;
+}
+
+/* So many bytes as the client received them. */
+static struct message_store *
+message_make(size_t size)
+{
+	struct view view;
+	view_make(&view, "", size, true);
+	struct message_store *message = view.message;
+	view.message = NULL;
+	view_clear(&view);
+	return message;
+}
+
+static void
+quarantine(struct fixture *f, size_t size, int64_t timeout_ms)
+{
+	struct envelope envelope = {.sender = "s@example.com"};
+	struct ip_address address;
+	struct message_store *message = message_make(size);
+	ip_address_parse("192.0.2.7", &address);
+	envelope_add_recipient(&envelope, "u@example.org", "example.org");
+	envelope_add_recipient(&envelope, "v@example.org", "example.org");
+	ck_assert_uint_ne(deliver_client_quarantine(f->client, "QID1", message, &envelope, &address, "SPF: fail", timeout_ms, on_quarantined, f), 0);
+	message_store_free(&message);
+	envelope.sender = NULL;
+	envelope_clear(&envelope);
+}
+
+/* The only file of the folder; the caller frees. */
+static char *
+only_file(struct fixture *f, const char *folder, size_t *length)
+{
+	char name[300], path[600];
+	ck_assert_int_eq(folder_count(&f->folder, folder, name), 1);
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	return file_read(folder_path(&f->folder, path), length);
+}
+
+static void
+quarantined_of_size(size_t size)
+{
+	struct fixture *f = &fixture;
+	size_t length;
+	set_up(f);
+	deliver_start(f, true);
+	quarantine(f, size, 5000);
+	ck_assert_uint_eq(f->answers, 0);
+	run_until(f, 1);
+	ck_assert_int_eq(f->status, DELIVER_DONE);
+	ck_assert_int_eq(f->replies[0].code, 250);
+	ck_assert_int_eq(folder_count(&f->folder, "quarantine", NULL), 3);
+	ck_assert_int_eq(folder_count(&f->folder, "quarantine/tmp", NULL), 0);
+	char *bytes = only_file(f, "quarantine/new", &length);
+	static const char front[] = "X-Postern-Queue-ID: QID1\r\nX-Postern-Sender: <s@example.com>\r\nX-Postern-Recipient: <u@example.org>\r\n"
+	                            "X-Postern-Recipient: <v@example.org>\r\nX-Postern-Client: 192.0.2.7\r\nX-Postern-Reason: SPF: fail\r\n"
+	                            "X-Postern-Time: 20";
+	size_t fields = sizeof front - 1 + strlen("26-11-21T20:15:04.123Z\r\n");
+	ck_assert_uint_eq(length, fields + size);
+	ck_assert_mem_eq(bytes, front, sizeof front - 1);
+	for (size_t i = 0; i < size; i++)
+		ck_assert_int_eq(bytes[fields + i], 'a' + (int)(i % 26));
+	ck_assert_uint_eq(f->page->counters[COUNTER_DELIVERED_MAILDIR], 0);
+	free(bytes);
+	tear_down(f);
+}
+
+START_TEST(quarantined)
+{
+	quarantined_of_size(0);
+	quarantined_of_size(100);
+	quarantined_of_size(MESSAGE_STORE_SMALL);
+	quarantined_of_size(MESSAGE_STORE_SMALL + 1);
+	quarantined_of_size(2u << 20);
+}
+END_TEST
+
+START_TEST(quarantine_fails)
+{
+	struct fixture *f = &fixture;
+	set_up(f);
+	/* Nobody there. */
+	quarantine(f, 100, 50);
+	run_until(f, 1);
+	ck_assert_int_eq(f->status, DELIVER_LOST);
+	ck_assert_int_eq(f->replies[0].code, 0);
+	/* None configured. */
+	f->without_quarantine = true;
+	deliver_start(f, true);
+	quarantine(f, 100, 5000);
+	run_until(f, 2);
+	ck_assert_int_eq(f->status, DELIVER_DONE);
+	ck_assert_int_eq(f->replies[0].code, 451);
+	ck_assert_str_eq(f->replies[0].enhanced, "4.3.5");
+	tear_down(f);
+	/* Its folder is a file; and deliver dies with it. */
+	set_up(f);
+	mkdir(folder_path(&f->folder, "quarantine"), 0700);
+	close(open(folder_path(&f->folder, "quarantine/tmp"), O_CREAT | O_WRONLY, 0600));
+	deliver_start(f, true);
+	quarantine(f, 100, 5000);
+	run_until(f, 1);
+	ck_assert_int_eq(f->status, DELIVER_DONE);
+	ck_assert_int_eq(f->replies[0].code, 451);
+	kill(f->process, SIGSTOP);
+	quarantine(f, 100000, 5000);
+	event_base_loop(f->base, EVLOOP_NONBLOCK);
+	kill(f->process, SIGKILL);
+	run_until(f, 2);
+	ck_assert_int_eq(f->status, DELIVER_LOST);
+	tear_down(f);
+}
+END_TEST
+
+START_TEST(poisoned)
+{
+	struct fixture *f = &fixture;
+	struct message_store *small = message_make(1000), *large = message_make(200000);
+	size_t length;
+	set_up(f);
+	/* One before deliver is there, one after; a quarantine behind them says when they are done. */
+	deliver_client_poison(f->client, "QID1", small, "killed two workers:\nspf");
+	deliver_start(f, true);
+	deliver_client_poison(f->client, "QID2", large, "again");
+	message_store_free(&small);
+	message_store_free(&large);
+	quarantine(f, 10, 5000);
+	run_until(f, 1);
+	ck_assert_int_eq(folder_count(&f->folder, "poison", NULL), 4);
+	char *bytes = file_read(folder_path(&f->folder, "poison/QID1.eml"), &length);
+	ck_assert_uint_eq(length, 1000);
+	ck_assert_mem_eq(bytes, "abcdefghijklmnopqrstuvwxyzabc", 29);
+	free(bytes);
+	bytes = file_read(folder_path(&f->folder, "poison/QID2.eml"), &length);
+	ck_assert_uint_eq(length, 200000);
+	free(bytes);
+	bytes = file_read(folder_path(&f->folder, "poison/QID1.txt"), &length);
+	ck_assert_uint_eq(length, strlen("killed two workers:\\x0aspf\n"));
+	free(bytes);
+	tear_down(f);
+}
+END_TEST
+
+static void
 free_client(void *context, enum deliver_status status, const struct reply *replies, size_t count)
 {
 	struct fixture *f = context;
@@ -529,5 +686,53 @@ START_TEST(lying_requests)
 }
 END_TEST
 
+static void
+lying_keep(uint16_t type, const struct deliver_keep *keep, bool with_message)
+{
+	static const struct channel_callbacks callbacks = {nothing, note_closed};
+	struct fixture *f = &fixture;
+	struct buffer payload = {0};
+	bool closed = false;
+	int pair[2];
+	set_up(f);
+	pair_make(pair);
+	f->process = fork();
+	if (f->process == 0) {
+		close(pair[0]);
+		serve(f, pair[1], true);
+	}
+	close(pair[1]);
+	struct channel *channel = channel_new(f->base, pair[0], &callbacks, &closed);
+	struct message_store *message = message_make(10);
+	int descriptor = message_store_descriptor(message);
+	deliver_keep_put(keep, &payload);
+	ck_assert(channel_send(channel, type, &payload, &descriptor, with_message));
+	while (!closed)
+		event_base_loop(f->base, EVLOOP_ONCE);
+	ck_assert_int_le(folder_count(&f->folder, "quarantine", NULL), 0);
+	ck_assert_int_le(folder_count(&f->folder, "poison", NULL), 0);
+	if (!with_message)
+		close(descriptor);
+	message_store_free(&message);
+	channel_free(&channel);
+	buffer_free(&payload);
+	tear_down(f);
+}
+
+START_TEST(lying_keeps)
+{
+	/* A name that leaves the folder; bytes here and there; bytes nowhere. */
+	struct deliver_keep keep = {.id = 1, .expires_us = INT64_MAX, .queue_id = "../x", .note = "", .has_bytes = true, .bytes = {"x", 1}};
+	lying_keep(DELIVER_POISON, &keep, false);
+	keep.queue_id = "";
+	lying_keep(DELIVER_POISON, &keep, false);
+	keep.queue_id = "Q";
+	lying_keep(DELIVER_QUARANTINE, &keep, true);
+	keep.has_bytes = false;
+	lying_keep(DELIVER_QUARANTINE, &keep, false);
+}
+END_TEST
+
 SUITE_MAIN("deliver/client", stored, stored_with_descriptor, not_a_maildir, recorded_and_found, ledger_does_not_work, nobody_there, deliver_dies,
-    freed_in_callback, too_much_waiting, lying_answers, lying_requests)
+    freed_in_callback, too_much_waiting, lying_answers, lying_requests, quarantined, quarantine_fails, poisoned,
+    lying_keeps)
