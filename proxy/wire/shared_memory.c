@@ -276,6 +276,7 @@ shared_page_retire(struct shared_page *page, struct shared_page *into)
 	atomic_store_explicit(&page->process_id, 0, memory_order_release);
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		shared_count(into, i, atomic_load_explicit(&page->counters[i], memory_order_relaxed));
+	shared_poisons_move(&page->poisons, &into->poisons);
 	atomic_store_explicit(&page->role, 0, memory_order_relaxed);
 	atomic_store_explicit(&page->generation, 0, memory_order_relaxed);
 	/* Give the memory back; what is not whole machine pages of ours is cleared by hand. */

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/network.h"
+#include "wire/shared_poison.h"
 
 #define SHARED_SLOTS 160 /* processes at one time, two generations of proxies and workers together */
 #define SHARED_ADDRESSES 8192 /* client addresses counted per process (open addressing, power of two) */
@@ -43,7 +44,11 @@
 	X(COUNTER_ACCEPT_PAUSED, "accept_paused", "times accepting paused because descriptors ran out or this process had too much") \
 	X(COUNTER_PROBES, "probes", "connections closed by the client without a word (load-balancer probes)") \
 	X(COUNTER_DELIVERED_MAILDIR, "delivered_maildir", "copies written into Maildirs") \
-	X(COUNTER_RECORDS_STORED, "records_stored", "records written to the trace store")
+	X(COUNTER_RECORDS_STORED, "records_stored", "records written to the trace store") \
+	X(COUNTER_FILTER_JOBS, "filter_jobs", "jobs given to filter workers") \
+	X(COUNTER_FILTER_ERRORS, "filter_errors", "filters lost or unable to judge a message: on_error") \
+	X(COUNTER_FILTER_WORKERS_KILLED, "filter_workers_killed", "filter workers killed because they took too long or answered nonsense") \
+	X(COUNTER_POISON, "poison", "messages not judged any more because they had killed two filter workers")
 
 #define SHARED_GAUGES(X) \
 	X(GAUGE_SESSIONS, "sessions", "client connections open") \
@@ -54,7 +59,8 @@
 	X(GAUGE_BACKEND_WAITING, "backend_waiting", "deliveries waiting for a backend connection") \
 	X(GAUGE_JOURNAL_QUEUED, "journal_queued_bytes", "bytes of records waiting for the journal") \
 	X(GAUGE_DNS_PENDING, "dns_pending", "DNS questions under way") \
-	X(GAUGE_LEDGER_ENTRIES, "ledger_entries", "outcomes remembered in the ledger (set by deliver)")
+	X(GAUGE_LEDGER_ENTRIES, "ledger_entries", "outcomes remembered in the ledger (set by deliver)") \
+	X(GAUGE_FILTER_JOBS_QUEUED, "filter_jobs_queued", "jobs waiting for a filter worker")
 
 enum shared_counter {
 #define X(name, text, description) name,
@@ -121,6 +127,7 @@ struct shared_page {
 	struct shared_address addresses[SHARED_ADDRESSES];
 	/* One counts only while in_flight of the same index does. */
 	struct shared_in_flight_note in_flight_notes[SHARED_IN_FLIGHT];
+	struct shared_poisons poisons; /* of a proxy; the master keeps those of proxies that have gone */
 };
 
 struct shared_memory; /* a mapping of all pages */
@@ -174,7 +181,7 @@ void shared_in_flight_describe(
 void shared_in_flight_set(struct shared_page *page, int index, enum in_flight_state state);
 void shared_in_flight_leave(struct shared_page *page, int index);
 
-/* Master: moves the counters of an ended process into `into`'s counters and zeroes its page, but for the announced job, which the proxies
+/* Master: moves counters and poisons of an ended process into `into` and zeroes its page, but for the announced job, which the proxies
  * read as soon as they see a worker's end: that stays until shared_page_claim. */
 void shared_page_retire(struct shared_page *page, struct shared_page *into);
 /* Master: the page gets a new process, which must not be blamed for what the one before it was doing. */
