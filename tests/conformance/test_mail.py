@@ -24,7 +24,7 @@ from gateway import Gateway, ROOT
 
 CORPORA = Path(os.environ.get("POSTERN_CORPORA", ROOT.parent / "shared" / "corpora"))
 HOPS, LINE, HEADER_COUNT, HEADER_BYTES = 50, 1 << 20, 1000, 256 << 10
-ODD_ONES = 320
+ODD_ONES = int(os.environ.get("POSTERN_ODD_MESSAGES", "320"))
 
 
 @pytest.fixture(scope="module")
