@@ -77,7 +77,7 @@ static const struct schema_row limits_rows[] = {
 	{.name = "recipients", .type = &value_count, MEMBER(limits.recipients), RANGE(1, 100000), .default_text = "1000",
 	    .unit = "recipients of one message",
 	    .description = "More are answered 452 4.5.3 and come in the client's next transaction. RFC 5321 4.5.3.1.8 asks for at least 100."},
-	{.name = "sessions", .type = &value_count, MEMBER(limits.sessions), RANGE(1, 1000000), .default_text = "20000",
+	{.name = "sessions", .type = &value_count, MEMBER(limits.sessions), RANGE(1, 1000000), .default_text = "10000",
 	    .unit = "sessions at one time, all proxies", .description = "Further clients are answered 421."},
 	{.name = "sessions_per_address", .type = &value_count, MEMBER(limits.sessions_per_address), RANGE(1, 1000000), .default_text = "100",
 	    .unit = "sessions of one client address, all proxies", .description = "Further sessions from that address are answered 421."},

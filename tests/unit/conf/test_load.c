@@ -88,7 +88,7 @@ START_TEST(defaults_of_sections)
 	ck_assert_uint_eq(limits->message_memory, 256u << 20);
 	ck_assert_uint_eq(limits->spool_size, 4ull << 30);
 	ck_assert_uint_eq(limits->recipients, 1000);
-	ck_assert_uint_eq(limits->sessions, 20000);
+	ck_assert_uint_eq(limits->sessions, 10000);
 	ck_assert_uint_eq(limits->sessions_per_address, 100);
 	ck_assert_uint_eq(limits->errors, 10);
 	ck_assert_uint_eq(limits->commands, 100);
