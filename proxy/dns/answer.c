@@ -88,12 +88,11 @@ keep_name(const struct packet *packet, const struct raw_record *record, size_t s
 	return true;
 }
 
-/* RFC 7208 3.3: the strings of one record are joined without blanks. */
+/* RFC 7208 3.3: the strings of one record are joined without blanks. RFC 1035 3.3.14 wants at least one; a record without any is an empty
+ * text all the same: the records beside it must not be lost with it. */
 static bool
 keep_strings(const uint8_t *data, size_t length, struct dns_record *kept)
 {
-	if (length == 0) /* RFC 1035 3.3.14: one or more */
-		return false;
 	uint8_t *joined = memory_new(length + 1);
 	size_t used = 0;
 	for (size_t at = 0; at < length;) {
