@@ -25,6 +25,7 @@
 #include "conf/config.h"
 #include "journal/record.h"
 #include "master/control_socket.h"
+#include "master/privileges.h"
 #include "wire/child.h"
 
 #include "suite.h"
@@ -1505,6 +1506,38 @@ START_TEST(test_back_off_before_the_handshake)
 }
 END_TEST
 
+static struct config *
+config_with(const char *more)
+{
+	struct config_errors errors = {0};
+	char text[512];
+
+	snprintf(text, sizeof text, "hostname: mx.test.example\ndomains: [example.org]\nbackends:\n  - url: maildir:mail\n%s", more);
+	struct config *config = config_load_text("test.yaml", span_of(text), &errors);
+	ck_assert_msg(config != NULL, "%s", buffer_text(&errors.text));
+	return config;
+}
+
+START_TEST(test_workers_are_in_the_budget)
+{
+	struct config *without = config_with("proxies: 2\nauth_workers: 10\n"), *with = config_with("proxies: 2\nauth_workers: 10\nfilters: [spf]\n");
+	struct config *automatic = config_with("filters: [spf]\n"), *many = config_with("proxies: 64\nauth_workers: 64\nfilters: [spf]\n");
+	struct buffer error = {0};
+
+	ck_assert_uint_eq(privileges_auth_worker_count(without), 0);
+	ck_assert_uint_eq(privileges_auth_worker_count(with), 10);
+	ck_assert_uint_ge(privileges_auth_worker_count(automatic), 2);
+	ck_assert_uint_ge(privileges_descriptor_budget(with), privileges_descriptor_budget(without) + 10);
+	ck_assert(!privileges_check_budget(many, &error));
+	ck_assert_str_eq(buffer_text(&error), "test.yaml: proxies: 64 and auth_workers: 64 (and one spare) are too many, at most 76 processes together\n");
+	config_free(&without);
+	config_free(&with);
+	config_free(&automatic);
+	config_free(&many);
+	buffer_free(&error);
+}
+END_TEST
+
 #define main run_suite
 int run_suite(void);
 SUITE_MAIN("master", test_starts_shows_and_stops, test_dead_proxy_is_replaced_and_its_messages_are_recorded,
@@ -1514,7 +1547,7 @@ SUITE_MAIN("master", test_starts_shows_and_stops, test_dead_proxy_is_replaced_an
     test_stop_waits_and_second_stop_does_not, test_children_leave_a_dead_master, test_log_file_is_reopened, test_what_prevents_a_start,
     test_missing_users_are_told, test_workers_serve_with_the_generation, test_worker_killed_by_a_job_is_replaced_by_the_spare,
     test_all_workers_killed, test_proxy_asks_for_the_end_of_a_worker, test_recycled_worker_is_replaced_without_noise,
-    test_workers_come_and_go_by_reload, test_back_off_before_the_handshake)
+    test_workers_come_and_go_by_reload, test_back_off_before_the_handshake, test_workers_are_in_the_budget)
 #undef main
 
 int
