@@ -104,12 +104,19 @@ fake_list_workers(struct fake *fake, char *answer, size_t size)
 	snprintf(answer + length, size - length, "\n");
 }
 
+static void
+fake_read_page(struct fake *fake, unsigned slot, char *answer, size_t size)
+{
+	struct shared_page *page = shared_memory_page(fake->setup.shared, slot);
+
+	snprintf(answer, size, "job %u of %s\n", (unsigned)page->running_job,
+	    page->running_proxy_slot == fake->setup.slot ? "mine" : "another");
+}
+
 /* Gives the worker a job that is its end; what its page says then. */
 static void
 fake_crash_worker(struct fake *fake, unsigned slot, char *answer, size_t size)
 {
-	struct shared_page *page = shared_memory_page(fake->setup.shared, slot);
-
 	snprintf(answer, size, "no such worker\n");
 	for (unsigned i = 0; i < fake->worker_count; i++) {
 		struct pollfd ready = {.fd = fake->workers[i].descriptor, .events = POLLIN};
@@ -120,8 +127,7 @@ fake_crash_worker(struct fake *fake, unsigned slot, char *answer, size_t size)
 		if (poll(&ready, 1, 2000) != 1 || read(ready.fd, &byte, 1) > 0)
 			snprintf(answer, size, "lives\n");
 		else
-			snprintf(answer, size, "job %u of %s\n", (unsigned)page->running_job,
-			    page->running_proxy_slot == fake->setup.slot ? "mine" : "another");
+			fake_read_page(fake, slot, answer, size);
 	}
 }
 
@@ -134,6 +140,8 @@ fake_worker_command(struct fake *fake, const char *line, char *answer, size_t si
 		fake_list_workers(fake, answer, size);
 	} else if (sscanf(line, "crash %u", &slot) == 1) {
 		fake_crash_worker(fake, slot, answer, size);
+	} else if (sscanf(line, "page %u", &slot) == 1) {
+		fake_read_page(fake, slot, answer, size);
 	} else if (sscanf(line, "kill %u %u %u", &role, &slot, &generation) == 3) {
 		child_kill_worker(fake->child, role, slot, generation);
 		snprintf(answer, size, "ok\n");
@@ -1315,8 +1323,11 @@ START_TEST(test_worker_killed_by_a_job_is_replaced_by_the_spare)
 		ck_assert_uint_eq(workers.count, 2);
 		ck_assert(has_worker(&workers, before.pids[1]) && !has_worker(&workers, before.pids[0]));
 		ck_assert_msg(now_ms() - began < 500, "replaced after %lld ms", (long long)(now_ms() - began));
-		/* The page still tells, though the master has counted it out. */
 		wait_for_workers(&gateway, 2, 1);
+		/* The page still tells, though the master has counted it out and others have been started since. */
+		snprintf(line, sizeof line, "page %u\n", before.slots[0]);
+		say(session, line, answer, sizeof answer);
+		ck_assert_str_eq(answer, "job 42 of mine\n");
 	}
 	ck_assert(file_says(&gateway, "stderr", "ended: signal 4 (Illegal instruction), running job 42 of proxy["));
 	ck_assert(file_says(&gateway, "stderr", "until now the spare, takes the place of auth["));
