@@ -16,16 +16,20 @@ CFLAGS += -std=gnu11 $(OPTIMISE) -Wall -Wextra -Werror -Wshadow -Wstrict-prototy
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANITIZE)
 LIBRARIES = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lunbound -lresolv
 
+# Shared objects of their own, loaded only when the configuration asks for them: what they are linked with stays out of the program.
+MODULES := $(BUILD)/postern-spf2.so
+MODULE_SOURCES := $(wildcard filters/spf_libspf2/*.c)
+
 # Floors, lowest first: a file includes only lower floors or files of its own (tests/lint/floors checks it).
 FLOORS := base wire mail dns conf filters deliver journal chain relay front master cli
 floor_directory = $(if $(filter conf filters,$(1)),$(1),proxy/$(1))
-floor_sources = $(wildcard $(call floor_directory,$(1))/*.c $(call floor_directory,$(1))/*/*.c)
+floor_sources = $(filter-out $(MODULE_SOURCES),$(wildcard $(call floor_directory,$(1))/*.c $(call floor_directory,$(1))/*/*.c))
 floor_objects = $(patsubst %.c,$(BUILD)/%.o,$(call floor_sources,$(1)))
 floor_libraries = $(foreach floor,$(1),$(BUILD)/lib$(floor).a)
 # The floors up to and including $(1).
 floors_up_to = $(if $(filter $(1),$(firstword $(2))),$(firstword $(2)),$(firstword $(2)) $(call floors_up_to,$(1),$(wordlist 2,99,$(2))))
 
-all: $(BUILD)/postern
+all: $(BUILD)/postern $(MODULES)
 
 define floor_library
 $(BUILD)/lib$(1).a: $(call floor_objects,$(1))
@@ -41,6 +45,11 @@ $(BUILD)/%.o: %.c
 $(BUILD)/postern: $(call floor_objects,cli) $(call floor_libraries,$(filter-out cli,$(FLOORS)))
 	$(QUIET)$(CC) $(LDFLAGS) -o $@ $(call floor_objects,cli) -Wl,--start-group $(call floor_libraries,$(filter-out cli,$(FLOORS))) -Wl,--end-group $(LIBRARIES)
 
+$(BUILD)/postern-spf2.so: filters/spf_libspf2/module.c
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -fvisibility=hidden -MMD -MP -shared \
+		$(filter-out -pie,$(LDFLAGS)) -o $@ $< -lspf2
+
 # Unit tests: tests/unit/FLOOR/test_NAME.c is one program, linked with the floors up to its own.
 UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SOURCES))
@@ -52,12 +61,12 @@ $(BUILD)/unit/%: tests/unit/%.c $$(call floor_libraries,$$(call floors_up_to,$$(
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBRARIES) $(shell pkg-config --libs check)
 
 # make unit: all of them. make unit T=mail/test_address: one.
-unit: $(if $(T),$(BUILD)/unit/$(T),$(UNIT_PROGRAMS))
-	@set -e; for program in $^; do $$program; done
+unit: $(MODULES) $(if $(T),$(BUILD)/unit/$(T),$(UNIT_PROGRAMS))
+	@set -e; for program in $(filter-out $(MODULES),$^); do $$program; done
 
 # --- running it ---
 
-DEBIAN_BUILD := gcc make pkg-config libevent-dev libunbound-dev libyaml-dev libsqlite3-dev libseccomp-dev zlib1g-dev libssl-dev libidn2-dev dns-root-data
+DEBIAN_BUILD := gcc make pkg-config libevent-dev libunbound-dev libyaml-dev libsqlite3-dev libseccomp-dev zlib1g-dev libssl-dev libidn2-dev libspf2-dev dns-root-data
 DEBIAN_RUN := swaks
 DEBIAN_CHECK := check python3 python3-pytest python3-yaml clang clang-tidy libclang-rt-14-dev cppcheck nsd dovecot-core dovecot-lmtpd ca-certificates
 

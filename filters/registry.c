@@ -2,11 +2,13 @@
 #include <string.h>
 
 #include "filters/filter.h"
+#include "filters/spf/spf_filter.h"
 
 const struct filter *
 filter_find(const char *name)
 {
 	static const struct filter *const filters[] = {
+		&spf_filter,
 		NULL,
 	};
 

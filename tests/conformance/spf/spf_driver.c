@@ -4,13 +4,15 @@
  *   query ID ADDRESS HELO LOCAL-PART DOMAIN       the last three in hex
  * For each query one line: ID, result, explanation, mechanism, problem, rounds of questions, questions, lookups, void lookups,
  * "same" (or "differs": the outcome reached round by round is not the one with all answers known).
- * With an argument N each query is evaluated N times more, and a last line tells the mean time of one evaluation. */
+ * With an argument N each query is evaluated N times more, and a last line tells the mean time of one evaluation. With a second one, the
+ * folder of the module, libspf2 evaluates. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/escape.h"
+#include "filters/spf/engine_libspf2.h"
 #include "filters/spf_zone.h"
 
 #define FIELDS_MAX 6
@@ -51,36 +53,64 @@ seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* As zone_evaluate, by either engine. */
+static void
+evaluate(struct spf_libspf2 *library, struct zone *zone, const struct spf_query *query, struct spf_outcome *outcome)
+{
+	zone->rounds = false;
+	if (library == NULL)
+		spf_evaluate(query, &(struct spf_answers){zone_lookup, zone}, outcome);
+	else
+		spf_libspf2_evaluate(library, query, &(struct spf_answers){zone_lookup, zone}, outcome);
+}
+
+/* As zone_evaluate_rounds, by either engine. */
+static unsigned
+evaluate_rounds(struct spf_libspf2 *library, struct zone *zone, const struct spf_query *query, struct spf_outcome *outcome)
+{
+	unsigned rounds = 0;
+
+	if (library == NULL)
+		return zone_evaluate_rounds(zone, query, outcome);
+	zone_forget_questions(zone);
+	zone->rounds = true;
+	while (spf_libspf2_evaluate(library, query, &(struct spf_answers){zone_lookup, zone}, outcome), outcome->result == SPF_PENDING) {
+		ASSERT(zone_answer(zone) > 0);
+		rounds++;
+	}
+	return rounds;
+}
+
 static double
-evaluate_again(struct zone *zone, const struct spf_query *query, unsigned long times)
+evaluate_again(struct spf_libspf2 *library, struct zone *zone, const struct spf_query *query, unsigned long times)
 {
 	double start = seconds_now();
 
 	for (unsigned long i = 0; i < times; i++) {
 		struct spf_outcome outcome = {0};
-		zone_evaluate(zone, query, &outcome);
+		evaluate(library, zone, query, &outcome);
 		spf_outcome_clear(&outcome);
 	}
 	return seconds_now() - start;
 }
 
 static double
-query_run(struct zone *zone, char *const *fields, unsigned long times)
+query_run(struct spf_libspf2 *library, struct zone *zone, char *const *fields, unsigned long times)
 {
 	char *helo = hex_decode(fields[3]), *local_part = hex_decode(fields[4]), *domain = hex_decode(fields[5]);
 	struct spf_query query = {.helo = helo, .local_part = local_part, .domain = domain, .receiver = "receiver.example", .now_s = 1000000000};
 	struct spf_outcome direct = {0}, stepped = {0};
 
 	ASSERT(ip_address_parse(fields[2], &query.client));
-	unsigned rounds = zone_evaluate_rounds(zone, &query, &stepped);
+	unsigned rounds = evaluate_rounds(library, zone, &query, &stepped);
 	size_t questions = zone->question_count;
-	zone_evaluate(zone, &query, &direct);
+	evaluate(library, zone, &query, &direct);
 	char *mechanism = escape_copy(direct.mechanism != NULL ? direct.mechanism : "");
 	char *problem = escape_copy(direct.problem != NULL ? direct.problem : "");
 	printf("%s\t%s\t%s\t%s\t%s\t%u\t%zu\t%u\t%u\t%s\n", fields[1], spf_result_text(direct.result),
 	    direct.explanation != NULL ? direct.explanation : "", mechanism, problem, rounds, questions, direct.lookups, direct.void_lookups,
 	    outcomes_equal(&direct, &stepped) ? "same" : "differs");
-	double took = evaluate_again(zone, &query, times);
+	double took = evaluate_again(library, zone, &query, times);
 	memory_free(&mechanism);
 	memory_free(&problem);
 	spf_outcome_clear(&direct);
@@ -112,7 +142,14 @@ main(int argc, char **argv)
 	double took = 0;
 	char *line = NULL;
 	size_t size = 0;
+	struct spf_libspf2 *library = NULL;
+	struct buffer problem = {0};
 
+	if (argc > 2 && (library = spf_libspf2_open(argv[2], &problem)) == NULL) {
+		fprintf(stderr, "%s\n", buffer_text(&problem));
+		return 1;
+	}
+	setlinebuf(stdout); /* what an abort() of the library leaves behind */
 	while (getline(&line, &size, stdin) > 0) {
 		char *fields[FIELDS_MAX] = {0}, *rest = line;
 		line[strcspn(line, "\n")] = '\0';
@@ -123,7 +160,7 @@ main(int argc, char **argv)
 		} else if (strcmp(fields[0], "record") == 0) {
 			record_put(&zone, fields);
 		} else {
-			took += query_run(&zone, fields, times);
+			took += query_run(library, &zone, fields, times);
 			queries++;
 		}
 	}
@@ -131,5 +168,7 @@ main(int argc, char **argv)
 		printf("# %lu evaluations, %.2f us each\n", queries * times, took * 1e6 / (double)queries / (double)times);
 	zone_clear(&zone);
 	free(line);
+	spf_libspf2_close(&library);
+	buffer_free(&problem);
 	return 0;
 }
