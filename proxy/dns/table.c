@@ -1,6 +1,7 @@
 /* Owns questions and copies of answers. Never asks anybody. */
 #include "dns/table.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,4 +345,67 @@ dns_answer_append_text(const struct dns_answer *answer, bool answered, struct bu
 	buffer_printf(out, " -> %s", dns_status_text(answer->status));
 	if (answer->status == DNS_STATUS_OK)
 		buffer_printf(out, ", %zu record%s%s", answer->count, answer->count == 1 ? "" : "s", answer->secure ? ", secure" : "");
+}
+
+static void
+append_quoted(const struct dns_record *record, struct buffer *out)
+{
+	buffer_append_char(out, '"');
+	for (size_t i = 0; i < record->length; i++) {
+		unsigned char byte = record->data[i];
+
+		if (byte == '"' || byte == '\\')
+			buffer_printf(out, "\\%c", byte);
+		else if (byte < ' ' || byte > '~')
+			buffer_printf(out, "\\%03u", byte);
+		else
+			buffer_append_char(out, (char)byte);
+	}
+	buffer_append_char(out, '"');
+}
+
+static void
+append_address(int family, const struct dns_record *record, struct buffer *out)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (record->length == (family == AF_INET ? 4 : 16) && inet_ntop(family, record->data, text, sizeof text) != NULL)
+		buffer_append_string(out, text);
+}
+
+void
+dns_record_append_text(const struct dns_record *record, uint16_t type, struct buffer *out)
+{
+	switch (type) {
+	case DNS_TYPE_A:
+		append_address(AF_INET, record, out);
+		break;
+	case DNS_TYPE_AAAA:
+		append_address(AF_INET6, record, out);
+		break;
+	case DNS_TYPE_MX:
+		buffer_printf(out, "%u ", record->preference);
+		/* fall through */
+	case DNS_TYPE_NS:
+	case DNS_TYPE_CNAME:
+	case DNS_TYPE_PTR:
+		if (record->length == 0)
+			buffer_append_char(out, '.');
+		buffer_append(out, record->data, record->length);
+		break;
+	default:
+		append_quoted(record, out);
+	}
+}
+
+const char *
+dns_status_zone_text(enum dns_status status)
+{
+	static const char *const texts[] = {
+		[DNS_STATUS_OK] = "!NODATA", [DNS_STATUS_NAME_ERROR] = "!NXDOMAIN", [DNS_STATUS_SERVER_FAILURE] = "!SERVFAIL",
+		[DNS_STATUS_TIMEOUT] = "!TIMEOUT", [DNS_STATUS_MALFORMED] = "!MALFORMED", [DNS_STATUS_TOO_LARGE] = "!TOOLARGE",
+		[DNS_STATUS_BOGUS] = "!BOGUS",
+	};
+
+	return texts[status];
 }

@@ -52,6 +52,10 @@ bool dns_table_decode_open(struct frame_reader *payload, struct dns_table *table
 
 /* "example.org TXT -> ok, 3 records" for the trace, or "example.org TXT" when `answer` is an open question (`answered` false). Raw text. */
 void dns_answer_append_text(const struct dns_answer *answer, bool answered, struct buffer *out);
+/* A record's data as a zone file has it (dns/zone_file.h): "10 mail.example.org", "192.0.2.7", TXT in double quotes. Printable ASCII. */
+void dns_record_append_text(const struct dns_record *record, uint16_t type, struct buffer *out);
+/* What stands in a zone file for an answer without records: "!NXDOMAIN", "!NODATA". */
+const char *dns_status_zone_text(enum dns_status status);
 /* "TXT", or "TYPE65" (RFC 3597 5); text has room for DNS_TYPE_TEXT_SIZE bytes; returns text. */
 #define DNS_TYPE_TEXT_SIZE 16
 const char *dns_type_format(uint16_t type, char *text);

@@ -17,6 +17,7 @@ struct zone_line {
 	struct dns_name owner;
 	uint16_t type;
 	enum dns_status status; /* not OK: an error, no record */
+	bool empty; /* no record, but the name is there */
 	struct dns_record record;
 };
 
@@ -142,6 +143,7 @@ error_parse(const char *data, enum dns_status *status)
 		enum dns_status status;
 	} errors[] = {
 		{"!NXDOMAIN", DNS_STATUS_NAME_ERROR}, {"!SERVFAIL", DNS_STATUS_SERVER_FAILURE}, {"!TIMEOUT", DNS_STATUS_TIMEOUT},
+		{"!NODATA", DNS_STATUS_OK}, {"!MALFORMED", DNS_STATUS_MALFORMED}, {"!TOOLARGE", DNS_STATUS_TOO_LARGE}, {"!BOGUS", DNS_STATUS_BOGUS},
 	};
 
 	for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
@@ -193,10 +195,12 @@ line_parse(char *text, struct zone_line *line)
 		return "unknown type";
 	if (line->type != DNS_TYPE_TXT)
 		data[length_trimmed(data)] = '\0';
-	if (error_parse(data, &line->status))
+	if (error_parse(data, &line->status)) {
+		line->empty = line->status == DNS_STATUS_OK;
 		return NULL;
+	}
 	if (line->type == TYPE_ANY)
-		return "type * is for !NXDOMAIN, !SERVFAIL and !TIMEOUT";
+		return "type * is for !NXDOMAIN, !SERVFAIL and the like";
 	return data_parse(data, line->type, &line->record) ? NULL : "bad data for this type";
 }
 
@@ -278,6 +282,8 @@ zone_look(const struct zone_file *zone, const struct dns_name *owner, uint16_t t
 		if (!dns_name_equal(&line->owner, owner))
 			continue;
 		exists = true;
+		if (line->empty)
+			continue;
 		if (line->status != DNS_STATUS_OK) {
 			if (line->type == type || line->type == TYPE_ANY)
 				return line->status;

@@ -5,7 +5,8 @@
  *                                                 with \" \\ and \DDD inside
  *   example.org   MX    10 mail.example.org       "0 ." is a null MX
  *   www.x.org     CNAME x.org                     followed for every other type
- *   broken.org    TXT   !SERVFAIL                 !NXDOMAIN, !SERVFAIL, !TIMEOUT; with * as type: whatever is asked
+ *   broken.org    TXT   !SERVFAIL                 !NXDOMAIN, !SERVFAIL, !TIMEOUT, !MALFORMED, !TOOLARGE, !BOGUS; with * as type: whatever
+ *                                                 is asked. !NODATA: the name is there, without such records
  * A name that no line has does not exist; one that is there with other types only has no records. */
 #ifndef POSTERN_DNS_ZONE_FILE_H
 #define POSTERN_DNS_ZONE_FILE_H

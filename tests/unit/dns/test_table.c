@@ -328,6 +328,8 @@ static const char zone_text[] =
     "down.example.org\t*\t!SERVFAIL\n"
     "half.example.org\tTXT\t!NXDOMAIN\n"
     "half.example.org\tA\t192.0.2.2\n"
+    "empty.example.org\tTXT\t!NODATA\n"
+    "bogus.example.org\t*\t!BOGUS\n"
     "1.2.0.192.in-addr.arpa\tPTR\tmail.example.org\n"
     "last.example.org\tTXT\tno line end";
 
@@ -377,6 +379,9 @@ START_TEST(zone)
 	check_zone(file, "half.example.org", DNS_TYPE_TXT, "nxdomain:");
 	check_zone(file, "half.example.org", DNS_TYPE_A, "ok:????");
 	check_zone(file, "half.example.org", DNS_TYPE_MX, "ok:");
+	check_zone(file, "empty.example.org", DNS_TYPE_TXT, "ok:");
+	check_zone(file, "empty.example.org", DNS_TYPE_A, "ok:");
+	check_zone(file, "bogus.example.org", DNS_TYPE_A, "dnssec bogus:");
 	check_zone(file, "1.2.0.192.in-addr.arpa", DNS_TYPE_PTR, "ok:mail.example.org");
 	check_zone(file, "last.example.org", DNS_TYPE_TXT, "ok:no line end");
 	check_zone(file, "org", DNS_TYPE_A, "nxdomain:");
@@ -387,6 +392,56 @@ START_TEST(zone)
 	file = zone_file_parse(span_of(""), &problem);
 	check_zone(file, "example.org", DNS_TYPE_TXT, "nxdomain:");
 	zone_file_free(&file);
+}
+END_TEST
+
+/* The line or lines for one question, from the answer of a zone. */
+static void
+append_lines(const struct zone_file *file, const char *name, uint16_t type, struct buffer *out)
+{
+	char type_text[DNS_TYPE_TEXT_SIZE];
+	struct dns_answer answer;
+
+	zone_file_answer(file, name, type, &answer);
+	dns_type_format(type, type_text);
+	if (answer.count == 0)
+		buffer_printf(out, "%s\t%s\t%s\n", name, type_text, dns_status_zone_text(answer.status));
+	for (size_t i = 0; i < answer.count; i++) {
+		buffer_printf(out, "%s\t%s\t", name, type_text);
+		dns_record_append_text(&answer.records[i], type, out);
+		buffer_append_char(out, '\n');
+	}
+	dns_answer_clear(&answer);
+}
+
+START_TEST(zone_written_again)
+{
+	static const struct {
+		const char *name;
+		uint16_t type;
+	} questions[] = {
+		{"example.org", DNS_TYPE_TXT}, {"example.org", DNS_TYPE_MX}, {"mail.example.org", DNS_TYPE_A}, {"mail.example.org", DNS_TYPE_AAAA},
+		{"www.example.org", DNS_TYPE_CNAME}, {"loop.example.org", DNS_TYPE_A}, {"gone.example.org", DNS_TYPE_A},
+		{"half.example.org", DNS_TYPE_A}, {"half.example.org", DNS_TYPE_MX}, {"empty.example.org", DNS_TYPE_TXT},
+		{"bogus.example.org", DNS_TYPE_A}, {"1.2.0.192.in-addr.arpa", DNS_TYPE_PTR}, {"odd.example.org", 65},
+	};
+	struct buffer problem = {0}, once = {0}, twice = {0};
+	struct zone_file *file = zone_file_parse(span_of(zone_text), &problem);
+
+	for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
+		append_lines(file, questions[i].name, questions[i].type, &once);
+	zone_file_free(&file);
+	file = zone_file_parse(span_make(once.data, once.length), &problem);
+	ck_assert_msg(file != NULL, "%s", buffer_text(&problem));
+	for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
+		append_lines(file, questions[i].name, questions[i].type, &twice);
+	ck_assert_str_eq(buffer_text(&once), buffer_text(&twice));
+	ck_assert_ptr_nonnull(strstr(buffer_text(&once),
+	    "example.org\tTXT\t\"v=spf1 mx -all \"\nexample.org\tTXT\t\"one t\\\"w\\\\o\\000\"\nexample.org\tMX\t10 Mail.example.org\n"
+	    "example.org\tMX\t20 .\nmail.example.org\tA\t!TIMEOUT\nmail.example.org\tAAAA\t2001:db8::1\n"));
+	zone_file_free(&file);
+	buffer_free(&once);
+	buffer_free(&twice);
 }
 END_TEST
 
@@ -412,7 +467,7 @@ START_TEST(zone_problems)
 		{"a.example\tTXT\t\"a\" b\n", "line 1: bad data for this type"},
 		{"a.example\tTXT\t\"\\300\"\n", "line 1: bad data for this type"},
 		{"a.example\tTXT\t\"a\\\n", "line 1: bad data for this type"},
-		{"a.example\t*\t!OOPS\n", "line 1: type * is for !NXDOMAIN, !SERVFAIL and !TIMEOUT"},
+		{"a.example\t*\t!OOPS\n", "line 1: type * is for !NXDOMAIN, !SERVFAIL and the like"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -425,4 +480,5 @@ START_TEST(zone_problems)
 }
 END_TEST
 
-SUITE_MAIN("table", find_and_add, names_that_are_none, too_many_questions, too_many_bytes, frames, frames_that_lie, words, zone, zone_problems)
+SUITE_MAIN("table", find_and_add, names_that_are_none, too_many_questions, too_many_bytes, frames, frames_that_lie, words, zone,
+    zone_written_again, zone_problems)
