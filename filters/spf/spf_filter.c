@@ -1,5 +1,5 @@
-/* The filter itself: which engine judges, what follows from the results. Judges whole messages only: a client behind a trusted relay is
- * known from the message, and the other filters need the facts there. */
+/* The filter itself: which engine judges, what follows from the results. Takes part at MAIL only to ask DNS early; it judges at the message, where a
+ * client behind a trusted relay is known and the other filters need the facts. */
 #include "filters/spf/spf_filter.h"
 
 #include <stdlib.h>
@@ -214,7 +214,8 @@ spf_run(void *state, const struct filter_job *job, struct filter_output *output)
 	enum filter_outcome outcome = FILTER_PENDING;
 
 	if (checks_evaluate(opened, job, output, checks, count)) {
-		judge(opened->settings, job, checks, count, output);
+		if (job->stage == STAGE_MESSAGE)
+			judge(opened->settings, job, checks, count, output);
 		outcome = FILTER_DONE;
 	}
 	spf_checks_clear(checks, count);
@@ -223,7 +224,7 @@ spf_run(void *state, const struct filter_job *job, struct filter_output *output)
 
 const struct filter spf_filter = {
 	.name = "spf",
-	.stages = 1u << STAGE_MESSAGE,
+	.stages = 1u << STAGE_MAIL | 1u << STAGE_MESSAGE,
 	.open = spf_open,
 	.close = spf_close,
 	.ask = spf_ask,

@@ -342,6 +342,29 @@ START_TEST(trusted_relay)
 }
 END_TEST
 
+/* Ahead of the message it asks, and keeps its judgement to itself. */
+START_TEST(ahead_of_the_message)
+{
+	struct stage stage;
+
+	stage_open(&stage, "joe@soft.example", "helo.example", "198.51.100.9");
+	stage.job.stage = STAGE_MAIL;
+	stage.settings.spf.softfail = ACTION_REJECT;
+	stage_run(&stage);
+	ck_assert_uint_eq(stage.rounds, 3);
+	ck_assert_int_eq(result(&stage)->verdict.kind, VERDICT_ACCEPT);
+	ck_assert_uint_eq(stage.result.facts.count + stage.result.edits.count, 0);
+	filter_set_close(&stage.set);
+	/* Then all is known. */
+	stage.job.stage = STAGE_MESSAGE;
+	stage.rounds = 0;
+	stage_run(&stage);
+	ck_assert_uint_eq(stage.rounds, 0);
+	ck_assert_int_eq(result(&stage)->verdict.kind, VERDICT_REJECT);
+	stage_close(&stage);
+}
+END_TEST
+
 /* ---- libspf2 ---- */
 
 /* This program is BUILD/unit/filters/test_spf_filter. */
@@ -469,4 +492,4 @@ START_TEST(library_missing)
 END_TEST
 
 SUITE_MAIN("filter spf", pass, fail_tagged, rejections, long_explanation, quarantine_and_acceptance, null_sender, helo_fails, trusted_relay,
-    library_results, library_limits, library_missing)
+    ahead_of_the_message, library_results, library_limits, library_missing)
