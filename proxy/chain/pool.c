@@ -16,6 +16,7 @@
 #define DEADLINE_PER_MIB_MS 1000
 #define WATCH_TICKS 20 /* looks at each worker within one deadline */
 #define SILENCES_MAX 4 /* longest deadlines that a job may lie unannounced in a worker, whatever the worker announces instead */
+#define ALONE_DEADLINES 2 /* deadlines without any worker: then none will come soon */
 #define MIB (1u << 20)
 
 enum job_place { JOB_QUEUED, JOB_IN_WORKER, JOB_ENDED };
@@ -62,6 +63,7 @@ struct worker_pool {
 	size_t worker_count;
 	struct event *watch, *end_timer;
 	int64_t watched_us; /* when the watch last looked; 0 = it sleeps */
+	int64_t alone_since_us; /* without any worker */
 };
 
 static void dispatch(struct worker_pool *pool);
@@ -181,7 +183,8 @@ worker_end(struct worker *worker, enum job_end end, const struct pool_job *accus
 	struct pool_job *job;
 
 	TAILQ_REMOVE(&pool->workers, worker, link);
-	pool->worker_count--;
+	if (--pool->worker_count == 0)
+		pool->alone_since_us = clock_monotonic_us(pool->options.clock);
 	while ((job = TAILQ_LAST(&worker->jobs, pool_jobs)) != NULL) {
 		job_take_from_worker(worker, job);
 		if (job == accused || is_announced(worker, job))
@@ -589,6 +592,7 @@ worker_pool_new(const struct worker_pool_options *options)
 	}
 	pool->page = shared_memory_page(options->shared, options->slot);
 	pool->jobs = id_map_new();
+	pool->alone_since_us = clock_monotonic_us(options->clock);
 	pool->id_base = (uint64_t)clock_monotonic_us(options->clock) << 12;
 	TAILQ_INIT(&pool->queue);
 	TAILQ_INIT(&pool->ended);
@@ -636,6 +640,8 @@ worker_pool_free(struct worker_pool **pool_address)
 bool
 worker_pool_is_full(const struct worker_pool *pool)
 {
+	if (pool->worker_count == 0 && clock_monotonic_us(pool->options.clock) - pool->alone_since_us > ALONE_DEADLINES * deadline_us(pool, 0))
+		return true;
 	return pool->queued >= POOL_QUEUE_MAX;
 }
 

@@ -72,7 +72,7 @@ uint64_t worker_pool_submit(struct worker_pool *pool, struct worker_job *job, st
 /* A job that runs already runs on, but nobody hears of it. */
 void worker_pool_cancel(struct worker_pool *pool, uint64_t id);
 
-/* True when new messages had better wait. */
+/* True when new messages had better wait: the queue is full, or there has been no worker for a while. */
 bool worker_pool_is_full(const struct worker_pool *pool);
 size_t worker_pool_queued(const struct worker_pool *pool);
 size_t worker_pool_workers(const struct worker_pool *pool);

@@ -32,7 +32,7 @@ struct running_command {
 struct command_row {
 	enum command_verb verb;
 	unsigned rules;
-	int stage; /* enum chain_stage, or -1 */
+	int stage; /* enum filter_stage, or -1 */
 	bool (*check)(struct running_command *running); /* false: it has replied */
 	void (*proceed)(struct running_command *running);
 };
@@ -322,30 +322,19 @@ idle_limit_holds(struct session *session, const struct command_row *row)
 	return false;
 }
 
-/* Filters of this stage. Those we have so far answer at once; one that does not will pause the session here. */
+/* Filters of this stage. Those we have judge whole messages; what can be said before is that too many are being judged already. */
 static bool
 filters_agree(struct session *session, const struct command_row *row)
 {
-	const struct transaction *transaction = session->transaction;
-	struct chain_subject subject = {
-		.client = session->client,
-		.reverse_name = session->reverse_name,
-		.helo = session->helo,
-		.envelope = transaction != NULL ? &transaction->envelope : NULL,
-		.record = session_record(session),
-	};
-	struct verdict verdict = {0};
-	bool agreed = true;
+	struct reply reply = {0};
 
-	if (row->stage < 0)
+	if (row->stage != STAGE_DATA || !chain_is_crowded(session->front->chain))
 		return true;
-	chain_run(session->front->chain, (enum chain_stage)row->stage, &subject, &verdict, NULL, NULL);
-	if (verdict.kind == VERDICT_REJECT || verdict.kind == VERDICT_TEMPFAIL) {
-		session_reply(session, &verdict.reply);
-		agreed = false;
-	}
-	verdict_clear(&verdict);
-	return agreed;
+	reply_set(&reply, 451, "4.3.2", "%s", "too many messages wait for the filters, try again later");
+	record_set(&session->transaction->record.reason, reply.text);
+	transaction_finish(session->transaction, &reply, RECORD_TEMPFAILED);
+	reply_clear(&reply);
+	return false;
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "base/id_map.h"
 #include "chain/chain.h"
 #include "conf/config.h"
+#include "deliver/deliver_client.h"
 #include "dns/resolver.h"
 #include "journal/journal_client.h"
 #include "mail/queue_id.h"
@@ -23,6 +24,7 @@ struct front {
 	struct resolver *resolver;
 	struct journal_client *journal;
 	struct chain *chain;
+	struct deliver_client *deliver; /* for the quarantine */
 	struct relay *relay;
 	struct shared_memory *shared;
 	unsigned slot;

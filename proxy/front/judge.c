@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "front/fingerprint.h"
 #include "front/judge.h"
+#include "mail/overlay.h"
 #include "mail/stamps.h"
 
 #define US_PER_MS INT64_C(1000)
@@ -94,28 +95,79 @@ note_message(struct transaction *transaction)
 	    transaction->lines.normalised > 0 ? ", line ends normalised" : "");
 }
 
+/* --- the quarantine --- */
+
+static void
+on_quarantined(void *context, enum deliver_status status, const struct reply *reply)
+{
+	struct transaction *transaction = context;
+	struct reply ours = {0};
+
+	CHECK_MAGIC(transaction, TRANSACTION_MAGIC);
+	transaction->quarantine_id = 0;
+	if (status == DELIVER_DONE && reply_is_positive(reply)) {
+		reply_set(&ours, 250, "2.0.0", "Ok");
+		transaction_finish(transaction, &ours, RECORD_QUARANTINED);
+	} else {
+		reply_set(&ours, 451, "4.3.0", "cannot store the message now, try again later");
+		transaction_finish(transaction, &ours, RECORD_TEMPFAILED);
+	}
+	reply_clear(&ours);
+}
+
+/* As it was received. The client hears 250 only when it is on the disk. */
+static void
+put_into_quarantine(struct transaction *transaction, const char *reason)
+{
+	struct session *session = transaction->session;
+	struct front *front = session->front;
+	int64_t left_ms = (transaction->deadline_us - clock_monotonic_us(front->clock)) / US_PER_MS;
+
+	if (front->config->quarantine == NULL) { /* never deliver what should have been kept */
+		finish_text(transaction, 451, "4.3.5", "no quarantine is configured");
+		return;
+	}
+	delivery_free(&transaction->delivery); /* its connection is free for others */
+	transaction->stage = DELIVERY_SENDING;
+	transaction->quarantine_id = deliver_client_quarantine(front->deliver, transaction->queue_id, transaction->message, &transaction->envelope,
+	    &session->client, reason, left_ms > 0 ? left_ms : 1, on_quarantined, transaction);
+}
+
 /* --- the chain --- */
 
 static void
-act_on_verdict(struct transaction *transaction, struct verdict *verdict)
+note_reason(struct transaction *transaction, const struct verdict *verdict)
 {
+	struct buffer reason = {0};
+
+	buffer_printf(&reason, "%s%s%s", verdict->filter != NULL ? verdict->filter : "filters", verdict->reason != NULL ? ": " : "",
+	    verdict->reason != NULL ? verdict->reason : "");
+	record_set(&transaction->record.reason, buffer_text(&reason));
+	buffer_free(&reason);
+}
+
+static void
+on_verdict(void *context, struct verdict *verdict)
+{
+	struct transaction *transaction = context;
 	struct reply reply = {0};
 
+	CHECK_MAGIC(transaction, TRANSACTION_MAGIC);
+	if (verdict->kind != VERDICT_ACCEPT)
+		note_reason(transaction, verdict);
 	switch (verdict->kind) {
 	case VERDICT_ACCEPT:
 		send_message(transaction);
 		return;
 	case VERDICT_DISCARD:
-		record_set(&transaction->record.reason, verdict->reason);
 		reply_set(&reply, 250, "2.0.0", "Ok");
 		transaction_finish(transaction, &reply, RECORD_DISCARDED);
 		break;
-	case VERDICT_QUARANTINE: /* no filter can ask for it yet; never deliver what should have been kept */
-		finish_text(transaction, 451, "4.3.5", "no quarantine is configured");
+	case VERDICT_QUARANTINE:
+		put_into_quarantine(transaction, transaction->record.reason);
 		break;
 	case VERDICT_TEMPFAIL:
 	case VERDICT_REJECT:
-		record_set(&transaction->record.reason, verdict->reason);
 		reply_copy(&reply, &verdict->reply);
 		transaction_finish(transaction, &reply, verdict->kind == VERDICT_REJECT ? RECORD_REJECTED : RECORD_TEMPFAILED);
 		break;
@@ -123,31 +175,18 @@ act_on_verdict(struct transaction *transaction, struct verdict *verdict)
 	reply_clear(&reply);
 }
 
-static void
-on_verdict(void *context, struct verdict *verdict)
-{
-	act_on_verdict(context, verdict);
-}
-
 void
 judge_go_on(struct transaction *transaction)
 {
-	struct session *session = transaction->session;
-	struct chain_subject subject = {
-		.client = session->client,
-		.reverse_name = session->reverse_name,
-		.helo = session->helo,
-		.envelope = &transaction->envelope,
-		.message = transaction->message,
-		.record = &transaction->record,
-	};
-	struct verdict verdict = {0};
+	struct chain_subject subject;
 
 	CHECK_MAGIC(transaction, TRANSACTION_MAGIC);
-	if (!chain_run(session->front->chain, STAGE_MESSAGE, &subject, &verdict, on_verdict, transaction))
+	if (transaction->run == NULL) {
+		send_message(transaction);
 		return;
-	act_on_verdict(transaction, &verdict);
-	verdict_clear(&verdict);
+	}
+	transaction_describe(transaction, &subject);
+	chain_run_judge(transaction->run, &subject, transaction->deadline_us, on_verdict, transaction);
 }
 
 void
@@ -189,22 +228,51 @@ note_stamp(struct transaction *transaction, const char *prefix, struct span fiel
 }
 
 static void
-add_stamp(struct transaction *transaction, struct buffer *stamp)
+note_removed(void *context, const struct overlay_field *field)
 {
-	note_stamp(transaction, "", span_make(stamp->data, stamp->length));
-	view_add_text(&transaction->view, span_make(stamp->data, stamp->length));
-	buffer_free(stamp);
+	struct buffer text = {0};
+
+	buffer_append_span(&text, field->name);
+	buffer_append_char(&text, ':');
+	buffer_append_span(&text, field->value);
+	note_stamp(context, "removed: ", span_make(text.data, text.length));
+	buffer_free(&text);
 }
 
-/* Top-down: Return-Path, Received, then the message without the Return-Path fields it came with. */
-static void
-build_view(struct transaction *transaction)
+/* Fields of filters that say what was found on arrival stand above our Received (RFC 7208 9.1, RFC 8601 5, RFC 8617 4.1.2). */
+static bool
+is_trace_stamp(const struct overlay_field *field)
 {
-	struct session *session = transaction->session;
+	static const char *const names[] = {"Authentication-Results", "Received-SPF", "ARC-Seal", "ARC-Message-Signature",
+	    "ARC-Authentication-Results"};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (field->original == NULL && span_is_nocase(field->name, names[i]))
+			return true;
+	return false;
+}
+
+/* Takes them off the top of the overlay. */
+static void
+take_trace_stamps(struct overlay *overlay, struct buffer *stamps)
+{
+	size_t count = 0;
+
+	for (; count < overlay->count && is_trace_stamp(&overlay->fields[count]); count++) {
+		buffer_append_span(stamps, overlay->fields[count].name);
+		buffer_append_char(stamps, ':');
+		buffer_append_span(stamps, overlay->fields[count].value);
+		buffer_append_string(stamps, "\r\n");
+	}
+	overlay->count -= count;
+	memmove(overlay->fields, overlay->fields + count, overlay->count * sizeof *overlay->fields);
+}
+
+static void
+make_received(const struct transaction *transaction, struct buffer *stamp)
+{
+	const struct session *session = transaction->session;
 	const struct envelope *envelope = &transaction->envelope;
-	struct view *view = &transaction->view;
-	struct buffer stamp = {0};
-	uint64_t from = 0;
 	struct received_stamp received = {
 		.helo = session->helo,
 		.reverse_name = session->reverse_name,
@@ -217,24 +285,38 @@ build_view(struct transaction *transaction)
 		.wall_us = clock_wall_us(session->front->clock),
 	};
 
-	view_init(view, transaction->message);
-	view->has_dot_lines = transaction->lines.starts_with_dot;
-	if (relay_route_stamps_return_path(session->front->relay, transaction->route)) {
-		stamp_return_path(&stamp, envelope->sender);
-		add_stamp(transaction, &stamp);
-	}
-	stamp_received(&stamp, &received);
-	add_stamp(transaction, &stamp);
-	for (size_t i = 0; i < transaction->headers.count; i++) {
-		const struct header_field *field = &transaction->headers.fields[i];
+	stamp_received(stamp, &received);
+}
 
-		if (!span_is_nocase(field->name, "Return-Path"))
+enum { STAMP_RETURN_PATH, STAMP_TRACE, STAMP_RECEIVED, STAMP_COUNT }; /* top-down */
+
+/* Return-Path, what filters found, Received, then the message as filters left it and without the Return-Path fields it came with. */
+static void
+build_view(struct transaction *transaction)
+{
+	struct buffer stamps[STAMP_COUNT] = {{0}};
+	struct span spans[STAMP_COUNT];
+	struct overlay overlay;
+	size_t count = 0;
+
+	if (relay_route_stamps_return_path(transaction->session->front->relay, transaction->route))
+		stamp_return_path(&stamps[STAMP_RETURN_PATH], transaction->envelope.sender);
+	make_received(transaction, &stamps[STAMP_RECEIVED]);
+	overlay_build(&overlay, &transaction->headers, transaction->run != NULL ? chain_run_edits(transaction->run) : NULL);
+	take_trace_stamps(&overlay, &stamps[STAMP_TRACE]);
+	for (size_t i = 0; i < STAMP_COUNT; i++) {
+		if (stamps[i].length == 0)
 			continue;
-		note_stamp(transaction, "removed: ", span_make(field->name.at, field->length));
-		view_add_range(view, from, field->offset - from);
-		from = field->offset + field->length;
+		spans[count] = span_make(stamps[i].data, stamps[i].length);
+		if (i != STAMP_TRACE) /* those are in the story as edits */
+			note_stamp(transaction, "", spans[count]);
+		count++;
 	}
-	view_add_range(view, from, message_store_length(transaction->message) - from);
+	overlay_remove(&overlay, "Return-Path", note_removed, transaction);
+	overlay_make_view(&overlay, transaction->message, spans, count, transaction->lines.starts_with_dot, &transaction->view);
+	overlay_clear(&overlay);
+	for (size_t i = 0; i < STAMP_COUNT; i++)
+		buffer_free(&stamps[i]);
 }
 
 /* Only a message that can have a mixed outcome, or may have had one, needs its fingerprint. */

@@ -61,22 +61,24 @@ on_drain(void *context)
 }
 
 static void
-connect_peer(struct proxy *proxy, enum role role, int descriptor)
+on_peer(void *context, enum role role, unsigned slot, uint32_t generation, int descriptor)
 {
+	struct proxy *proxy = context;
+
 	if (role == ROLE_DELIVER)
 		deliver_client_connect(proxy->deliver, descriptor);
 	else if (role == ROLE_JOURNAL)
 		journal_client_connect(proxy->front.journal, descriptor);
 	else
-		close(descriptor);
+		chain_connect_worker(proxy->front.chain, role, slot, generation, descriptor);
 }
 
 static void
-on_peer(void *context, enum role role, unsigned slot, uint32_t generation, int descriptor)
+kill_worker(void *context, enum role role, unsigned slot, uint32_t generation)
 {
-	(void)slot;
-	(void)generation;
-	connect_peer(context, role, descriptor);
+	struct proxy *proxy = context;
+
+	child_kill_worker(proxy->child, role, slot, generation);
 }
 
 static struct resolver *
@@ -97,6 +99,26 @@ make_resolver(struct proxy *proxy)
 	if (resolver == NULL)
 		fatal("cannot start the DNS resolver");
 	return resolver;
+}
+
+static struct chain *
+make_chain(struct proxy *proxy)
+{
+	const struct front *front = &proxy->front;
+	struct chain_options options = {
+		.base = front->base,
+		.config = proxy->config,
+		.clock = front->clock,
+		.resolver = front->resolver,
+		.deliver = proxy->deliver,
+		.shared = front->shared,
+		.slot = front->slot,
+		.generation = proxy->setup.generation,
+		.kill_worker = kill_worker,
+		.context = proxy,
+	};
+
+	return chain_new(&options);
 }
 
 static uint32_t
@@ -135,7 +157,8 @@ open_everything(struct proxy *proxy)
 	front->journal = journal_client_new(front->base, front->page);
 	proxy->deliver = deliver_client_new(front->base);
 	front->resolver = make_resolver(proxy);
-	front->chain = chain_new(proxy->config);
+	front->deliver = proxy->deliver;
+	front->chain = make_chain(proxy);
 	front_init(front);
 	proxy->drain_deadline = evtimer_new(front->base, on_drain_deadline, proxy);
 }
@@ -170,8 +193,11 @@ start_serving(struct proxy *proxy, const char *sandbox)
 	};
 
 	front->relay = relay_new(&relay);
-	for (unsigned i = 0; i < proxy->setup.peer_count; i++)
-		connect_peer(proxy, proxy->setup.peers[i].role, proxy->setup.peers[i].descriptor);
+	for (unsigned i = 0; i < proxy->setup.peer_count; i++) {
+		const struct child_peer *peer = &proxy->setup.peers[i];
+
+		on_peer(proxy, peer->role, peer->slot, peer->generation, peer->descriptor);
+	}
 	log_set_emitter(journal_client_log_line, front->journal);
 	for (unsigned i = 0; i < proxy->setup.listener_count; i++)
 		if (proxy->setup.listeners[i] >= 0)

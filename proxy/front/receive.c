@@ -169,6 +169,8 @@ receive_begin_chunk(struct session *session, uint64_t octets, bool last)
 	if (!transaction->chunking) {
 		transaction->chunking = true;
 		begin_message(transaction, DATA_LINES_BDAT);
+		if (chain_is_crowded(session->front->chain))
+			refuse(transaction, 451, "4.3.2", "too many messages wait for the filters, try again later");
 	}
 	if (octets > limit) { /* nobody sends this much for an answer that is already known */
 		reply_set(&transaction->final, 552, "5.3.4", "chunk exceeds the size limit (queue ID %s)", transaction->queue_id);

@@ -54,6 +54,38 @@ begin_record(struct transaction *transaction)
 	    session->client_port, session->session_id, session->extended ? "EHLO" : "HELO", session->helo != NULL ? session->helo : "(none)");
 }
 
+void
+transaction_describe(struct transaction *transaction, struct chain_subject *subject)
+{
+	const struct session *session = transaction->session;
+	bool has_message = transaction->stage != DELIVERY_NOT_YET;
+
+	*subject = (struct chain_subject){
+		.queue_id = transaction->queue_id,
+		.client = session->client,
+		.reverse_name = session->reverse_name,
+		.reverse_status = session->reverse_status,
+		.helo = session->helo,
+		.extended = session->extended,
+		.envelope = &transaction->envelope,
+		.message = has_message ? transaction->message : NULL,
+		.headers = has_message ? &transaction->headers : NULL,
+		.record = &transaction->record,
+	};
+}
+
+static void
+begin_filters(struct transaction *transaction)
+{
+	struct chain *chain = transaction->session->front->chain;
+	struct chain_subject subject;
+
+	if (chain_is_empty(chain))
+		return;
+	transaction_describe(transaction, &subject);
+	transaction->run = chain_run_new(chain, &subject);
+}
+
 struct transaction *
 transaction_new(struct session *session, struct mail_arguments *arguments)
 {
@@ -76,6 +108,7 @@ transaction_new(struct session *session, struct mail_arguments *arguments)
 	arguments->ret = NULL;
 	arguments->envelope_id = NULL;
 	begin_record(transaction);
+	begin_filters(transaction);
 	shared_gauge_add(session->front->page, GAUGE_TRANSACTIONS, 1);
 	return transaction;
 }
@@ -122,6 +155,9 @@ transaction_free(struct transaction **transaction_address)
 	CHECK_MAGIC(transaction, TRANSACTION_MAGIC);
 	if (transaction->delivery != NULL)
 		delivery_free(&transaction->delivery);
+	if (transaction->quarantine_id != 0)
+		deliver_client_cancel(front->deliver, transaction->quarantine_id);
+	chain_run_free(&transaction->run);
 	explain_unfinished(transaction);
 	transaction->record.finished_us = clock_wall_us(front->clock);
 	count_result(front->page, transaction->record.result);

@@ -19,7 +19,7 @@
 enum delivery_stage {
 	DELIVERY_NOT_YET, /* no message yet */
 	DELIVERY_JUDGING, /* end of data seen: DNS, filters */
-	DELIVERY_SENDING, /* with the relay */
+	DELIVERY_SENDING, /* with the relay, or on the way into the quarantine */
 	DELIVERY_OVER,
 };
 
@@ -29,6 +29,7 @@ struct transaction {
 	char queue_id[QUEUE_ID_SIZE];
 	struct envelope envelope;
 	struct record record;
+	struct chain_run *run; /* NULL when there are no filters */
 	struct delivery *delivery; /* from the first RCPT on */
 	int route; /* -1 before the first accepted recipient */
 	/* the message */
@@ -45,6 +46,7 @@ struct transaction {
 	struct buffer header_bytes; /* front of a spooled message; headers point into it or into the message */
 	struct header_block headers;
 	struct view view;
+	uint64_t quarantine_id; /* at deliver; 0 = not under way */
 	int in_flight; /* index in our shared page, or -1 */
 	int64_t deadline_us; /* monotonic end of the budget */
 	struct reply final; /* what ends it; code 0 = abandoned */
@@ -61,6 +63,8 @@ void transaction_add_recipient(struct transaction *transaction, struct rcpt_argu
 /* The final reply, with the queue ID in its text; sets the result, counts it, ends the transaction and frees it. */
 void transaction_finish(struct transaction *transaction, const struct reply *reply, enum record_result result);
 
+/* What filters may know of it now. */
+void transaction_describe(struct transaction *transaction, struct chain_subject *subject);
 struct record *transaction_record(struct transaction *transaction);
 bool transaction_is_utf8(const struct transaction *transaction);
 /* True from the end of data until the outcome is known. */

@@ -427,6 +427,20 @@ START_TEST(fullness)
 }
 END_TEST
 
+START_TEST(nobody_there)
+{
+	struct world world;
+
+	world_open(&world, 0);
+	ck_assert(!worker_pool_is_full(world.pool));
+	run_for(&world, 2 * DEADLINE_MS + 50);
+	ck_assert(worker_pool_is_full(world.pool));
+	add_worker(&world);
+	ck_assert(!worker_pool_is_full(world.pool));
+	world_close(&world);
+}
+END_TEST
+
 SUITE_MAIN("pool", answers, waits_for_the_first_worker, only_the_announced_job_is_blamed, a_worker_that_leaves_is_not_blamed_on_anybody,
     a_hanging_job_is_killed, a_mute_worker_is_replaced, liars_are_killed, unknown_jobs, large_jobs_leave_a_worker, cancelled_jobs,
-    what_does_not_fit, other_generations_and_used_slots, fullness)
+    what_does_not_fit, other_generations_and_used_slots, fullness, nobody_there)
