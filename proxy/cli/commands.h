@@ -6,6 +6,8 @@
 int cli_run(int argc, char **argv);
 int cli_check_config(int argc, char **argv);
 int cli_print_config(int argc, char **argv);
+/* Its exit status says the verdict: see cli/check_message.h. */
+int cli_check_message(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_reload(int argc, char **argv);

@@ -13,6 +13,7 @@ static const struct {
 	{"run", cli_run, "[-c FILE]", "the gateway, in the foreground"},
 	{"check-config", cli_check_config, "[-c FILE]", "what is wrong with the configuration, as file:line:column"},
 	{"print-config", cli_print_config, "[-c FILE]", "the effective configuration, defaults included"},
+	{"check-message", cli_check_message, "MESSAGE OPTIONS", "what the filters would say of a stored message, and why"},
 	{"trace", cli_trace, "QUEUEID | SEARCH", "what happened to a message, stage by stage"},
 	{"status", cli_status, "[-c FILE] [--json]", "processes, sessions, messages, backends"},
 	{"reload", cli_reload, "[-c FILE]", "takes the changed configuration into use without losing a session"},

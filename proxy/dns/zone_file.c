@@ -324,3 +324,16 @@ zone_file_answer(const struct zone_file *zone, const char *name, uint16_t type, 
 	dns_answer_clear(answer);
 	dns_answer_init(answer, status, name, type);
 }
+
+bool
+zone_file_mentions(const struct zone_file *zone, const char *name, uint16_t type)
+{
+	struct dns_name owner;
+
+	if (!dns_name_from_text(name, &owner))
+		return false;
+	for (size_t i = 0; i < zone->count; i++)
+		if (zone->lines[i].type == type && dns_name_equal(&zone->lines[i].owner, &owner))
+			return true;
+	return false;
+}

@@ -25,5 +25,7 @@ struct zone_file *zone_file_parse(struct span text, struct buffer *problem);
 void zone_file_free(struct zone_file **zone);
 /* Fills the answer, whatever was in it (nothing is freed). The TTL is always the same: 300 seconds. */
 void zone_file_answer(const struct zone_file *zone, const char *name, uint16_t type, struct dns_answer *answer);
+/* True when there is a line of exactly this name and type. */
+bool zone_file_mentions(const struct zone_file *zone, const char *name, uint16_t type);
 
 #endif

@@ -385,6 +385,8 @@ START_TEST(zone)
 	check_zone(file, "1.2.0.192.in-addr.arpa", DNS_TYPE_PTR, "ok:mail.example.org");
 	check_zone(file, "last.example.org", DNS_TYPE_TXT, "ok:no line end");
 	check_zone(file, "org", DNS_TYPE_A, "nxdomain:");
+	ck_assert(zone_file_mentions(file, "HALF.example.org.", DNS_TYPE_TXT));
+	ck_assert(!zone_file_mentions(file, "half.example.org", DNS_TYPE_AAAA) && !zone_file_mentions(file, "a..b", DNS_TYPE_A));
 	check_zone(file, "a..b", DNS_TYPE_A, "malformed:");
 	zone_file_free(&file);
 	ck_assert_ptr_null(file);
