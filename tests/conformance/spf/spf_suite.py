@@ -11,6 +11,7 @@ CORPORA = Path(os.environ.get("POSTERN_CORPORA", "../shared/corpora"))
 SUITE = CORPORA / "spf" / "rfc7208-tests.yml"
 BUILD = Path(os.environ.get("POSTERN", "build/postern")).parent
 DRIVER = BUILD / "conformance" / "spf" / "spf_driver"
+LIBSPF2_LIST = Path(__file__).parent / "libspf2_differences.txt"
 PLAIN = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -121,3 +122,13 @@ def run(chosen, repeat=0, libspf2=False):
         outcomes.append(Outcome(*fields[1:5], *map(int, fields[5:9]), fields[9] == "same"))
     assert len(outcomes) == len(chosen)
     return outcomes, note
+
+
+def libspf2_differences():
+    """By case: libspf2's result and explanation. In the file our own stand before them, each with the explanation behind a blank."""
+    found = {}
+    for line in LIBSPF2_LIST.read_text().splitlines():
+        name, _, theirs = line.split("\t")
+        result, _, explanation = theirs.partition(" ")
+        found[name] = (result, explanation)
+    return found
