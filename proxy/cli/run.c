@@ -1,4 +1,5 @@
 /* postern run: the gateway in the foreground. On a terminal it says, once it serves, how to try it. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,8 +65,9 @@ print_hints(const struct config *config)
 		buffer_printf(&out, " --from you@example.com --to %s\n", recipient);
 	}
 	append_maildirs(&out, config, recipient);
-	buffer_printf(&out, "  Its story is shown by    postern trace -c %s QUEUEID   (the ID is in the reply to the message)\n", config->file_name);
-	buffer_printf(&out, "  The gateway's state by   postern status -c %s\n", config->file_name);
+	buffer_printf(&out, "  Its story is shown by    %s trace -c %s QUEUEID   (the ID is in the reply to the message)\n",
+	    program_invocation_name, config->file_name);
+	buffer_printf(&out, "  The gateway's state by   %s status -c %s\n", program_invocation_name, config->file_name);
 	buffer_append_string(&out, "  Ctrl-C ends it.\n\n");
 	fwrite(out.data, 1, out.length, stdout);
 	fflush(stdout);

@@ -36,8 +36,8 @@ def test_the_hints_work_as_they_are_printed(demo, swaks):
     place = re.search(r"The message is then in +(\S+)", hints).group(1)
     [stored] = (folder / place).iterdir()
     assert queue_id in stored.read_text()
-    trace = re.search(r"postern (trace -c \S+) QUEUEID", hints).group(1).split(" ")
-    story = wait_until(lambda: subprocess.run([str(PROGRAM), *trace, queue_id], cwd=folder, capture_output=True, text=True).stdout, what="the story")
+    trace = re.search(r"shown by +(\S+ trace -c \S+) QUEUEID", hints).group(1).split(" ")
+    story = wait_until(lambda: subprocess.run([*trace, queue_id], cwd=folder, capture_output=True, text=True).stdout, what="the story")
     assert "accepted" in story
-    status = re.search(r"postern (status -c \S+)", hints).group(1).split(" ")
-    assert "serving" in subprocess.run([str(PROGRAM), *status], cwd=folder, capture_output=True, text=True, check=True).stdout
+    status = re.search(r"state by +(\S+ status -c \S+)", hints).group(1).split(" ")
+    assert "serving" in subprocess.run(status, cwd=folder, capture_output=True, text=True, check=True).stdout
