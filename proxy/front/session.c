@@ -59,6 +59,20 @@ count_error(struct session *session)
 	session_reply_text(session, 421, "4.7.0", "%s Error: too many errors", session->front->config->hostname);
 }
 
+/* The client is sent away: an open transaction ends with that. A session outside of one was refused, except one that had its
+ * messages through and then said nothing more, and all those of a process that drains. Returns the reply to be said. */
+static const struct reply *
+note_hang_up(struct session *session, const struct reply *reply)
+{
+	bool idle = session->transactions > 0 && strcmp(reply->enhanced, "4.4.2") == 0;
+
+	if (session->transaction != NULL)
+		return transaction_cut_off(session->transaction, reply);
+	if (!idle && !session->front->draining)
+		session->record.result = RECORD_REFUSED;
+	return reply;
+}
+
 void
 session_reply(struct session *session, const struct reply *reply)
 {
@@ -66,6 +80,8 @@ session_reply(struct session *session, const struct reply *reply)
 
 	if (session->client_gone || session->state == SESSION_ENDED)
 		return;
+	if (reply->code == 421)
+		reply = note_hang_up(session, reply);
 	reply_append_wire(&wire, reply, session->transaction != NULL && transaction_is_utf8(session->transaction));
 	stream_write(session->stream, wire.data, wire.length);
 	reply_append_text(&text, reply);

@@ -113,23 +113,46 @@ transaction_new(struct session *session, struct mail_arguments *arguments)
 	return transaction;
 }
 
-/* A transaction that never saw its end of data: what the last refused recipient heard is what happened to it. */
+static void
+record_set_reply(struct record *record, const struct reply *reply)
+{
+	struct buffer text = {0};
+
+	reply_append_text(&text, reply);
+	record_set(&record->reply, buffer_text(&text));
+	buffer_free(&text);
+}
+
+/* All recipients were refused: what the last of them heard is what happened to it. */
+static bool
+explain_refused(struct transaction *transaction)
+{
+	struct record *record = &transaction->record;
+	const char *last;
+
+	if (record->recipient_count == 0 || transaction->envelope.recipient_count > 0)
+		return false;
+	last = record->recipients[record->recipient_count - 1].reply;
+	record->result = last[0] == '4' ? RECORD_TEMPFAILED : RECORD_REJECTED;
+	record_set(&record->reply, last);
+	record_set(&record->reason, "no recipient was accepted");
+	return true;
+}
+
+/* A transaction that was not answered after its message. */
 static void
 explain_unfinished(struct transaction *transaction)
 {
 	struct record *record = &transaction->record;
-	const char *last = record->recipient_count > 0 ? record->recipients[record->recipient_count - 1].reply : "";
 
-	if (transaction->final.code != 0)
+	if (transaction->final.code != 0) {
+		if (record->reply == NULL)
+			record_set_reply(record, &transaction->final);
 		return;
-	if (record->recipient_count > 0 && transaction->envelope.recipient_count == 0) {
-		record->result = last[0] == '4' ? RECORD_TEMPFAILED : RECORD_REJECTED;
-		record_set(&record->reply, last);
-		record_set(&record->reason, "no recipient was accepted");
-	} else {
+	}
+	if (!explain_refused(transaction))
 		record_set(&record->reason, transaction->session->client_gone ? "the client left before the end of data" :
 		    "the client reset or ended the transaction");
-	}
 }
 
 static void
@@ -344,18 +367,27 @@ add_queue_id(struct reply *reply, const char *queue_id)
 	memory_free(&text);
 }
 
+const struct reply *
+transaction_cut_off(struct transaction *transaction, const struct reply *reply)
+{
+	if (transaction->final.code != 0)
+		return reply;
+	reply_copy(&transaction->final, reply);
+	add_queue_id(&transaction->final, transaction->queue_id);
+	if (!explain_refused(transaction))
+		transaction->record.result = RECORD_TEMPFAILED;
+	return &transaction->final;
+}
+
 void
 transaction_finish(struct transaction *transaction, const struct reply *reply, enum record_result result)
 {
 	struct session *session = transaction->session;
-	struct buffer text = {0};
 
 	transaction->stage = DELIVERY_OVER;
 	reply_copy(&transaction->final, reply);
 	add_queue_id(&transaction->final, transaction->queue_id);
-	reply_append_text(&text, &transaction->final);
-	record_set(&transaction->record.reply, buffer_text(&text));
-	buffer_free(&text);
+	record_set_reply(&transaction->record, &transaction->final);
 	transaction->record.result = result;
 	session->idle_commands = 0;
 	session_reply(session, &transaction->final);

@@ -63,6 +63,9 @@ void transaction_add_recipient(struct transaction *transaction, struct rcpt_argu
 /* The final reply, with the queue ID in its text; sets the result, counts it, ends the transaction and frees it. */
 void transaction_finish(struct transaction *transaction, const struct reply *reply, enum record_result result);
 
+/* We end the session while it is open: the 421 is its final reply, unless it has one. Returns the reply to be said. */
+const struct reply *transaction_cut_off(struct transaction *transaction, const struct reply *reply);
+
 /* What filters may know of it now. */
 void transaction_describe(struct transaction *transaction, struct chain_subject *subject);
 struct record *transaction_record(struct transaction *transaction);

@@ -97,6 +97,18 @@ is_stale(const struct delivery *delivery, const struct backend_failure *failure)
 	    (failure->kind == BACKEND_CLOSED || failure->kind == BACKEND_LEAVING);
 }
 
+/* Mail waits at its senders as long as nobody does something about the backend. */
+static void
+say_alarm(struct delivery *delivery, const struct backend_failure *failure)
+{
+	const struct config *config = delivery->relay->options.config;
+	if (failure->kind == BACKEND_LOOP)
+		relay_alarm(delivery->relay, delivery->backend, "greets with our own name %s: mail loop", config->hostname);
+	else if (failure->handshake && backend_failure_skips(failure->kind))
+		relay_alarm(delivery->relay, delivery->backend, "%s; it is skipped for %lld s, then tried again", backend_failure_text(failure->kind),
+		    (long long)((config->timeouts.backend_retry + 999) / 1000));
+}
+
 /* The failure of a connection, or of the attempt to get one, as something to answer. */
 static void
 note_failure(struct delivery *delivery, const struct backend_failure *failure)
@@ -106,8 +118,7 @@ note_failure(struct delivery *delivery, const struct backend_failure *failure)
 		delivery_map_reply(delivery, failure->reply, REPLY_STEP_CONNECT, &reply);
 	else
 		backend_failure_reply(failure->kind, &reply);
-	if (failure->kind == BACKEND_LOOP)
-		relay_alarm(delivery->relay, delivery->backend, "greets with our own name %s: mail loop", delivery->relay->options.config->hostname);
+	say_alarm(delivery, failure);
 	if (failure->kind == BACKEND_SKIPPED || failure->kind == BACKEND_CROWDED || failure->kind == BACKEND_NAME_UNRESOLVED)
 		delivery_note(delivery, RECORD_EVENT_NOTE, "backend %s %s", backend_name(delivery), backend_failure_text(failure->kind));
 	/* "Skipped" tells less than why another one failed. */
@@ -120,6 +131,8 @@ note_failure(struct delivery *delivery, const struct backend_failure *failure)
 void
 delivery_connection_failed(struct delivery *delivery, const struct backend_failure *failure)
 {
+	if (!failure->handshake) /* what it said before, to RCPT or DATA */
+		reply_clear(&delivery->backend_reply);
 	if (failure->reply != NULL)
 		reply_copy(&delivery->backend_reply, failure->reply);
 	if (is_stale(delivery, failure)) {

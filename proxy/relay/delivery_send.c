@@ -336,6 +336,7 @@ finish_body(struct delivery *delivery)
 	if (!delivery->at_line_start)
 		backend_client_body(delivery->client, "\r\n", 2);
 	mark_in_flight(delivery, IN_FLIGHT_FINAL_DOT);
+	reply_clear(&delivery->backend_reply); /* what it said so far is not its answer to the message */
 	delivery_change_state(delivery, DELIVERY_SEND_END);
 	delivery->replies_due = is_smtp(delivery) ? 1 : delivery->accepted_count;
 	backend_client_final_dot(delivery->client, delivery->replies_due);

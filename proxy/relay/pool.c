@@ -3,6 +3,7 @@
 #include "relay/pool_parts.h"
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 /* How often idle and held connections are looked at: age, and whether another proxy waits for them. */
@@ -252,6 +253,8 @@ on_client_ready(void *context)
 	struct pooled *pooled = context;
 	struct pool_backend *backend = pooled->backend;
 	ASSERT(pooled->state == POOLED_OPENING);
+	if (health_look(backend->pool->options.health, backend->number) != HEALTH_GOOD)
+		log_info("backend=%s works again", backend_names_text(backend->pool->options.names, backend->number));
 	health_learned(backend->pool->options.health, backend->number, backend_client_capabilities(pooled->client));
 	pooled_part_waiter(pooled);
 	become_idle(pooled);

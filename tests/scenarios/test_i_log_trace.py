@@ -3,10 +3,12 @@
 import json
 import re
 import signal
+import time
 
 import pytest
 
 import gateway as harness
+from backend import Close
 from client import Client, message
 from gateway import wait_until
 
@@ -92,6 +94,109 @@ def test_refused_sessions_and_messages_are_logged_too(gateway_factory, backend_f
                      what=f"three lines: {gateway.log()[-1000:]}")
     assert re.search(r"sid=[0-9A-Z]{14} result=refused .*554 5\.5\.1", log)
     assert re.search(r"result=rejected .*to=<nobody@example\.org>.*5\.1\.1", log)
+
+
+QUICK = {"timeouts": {"command": "400ms", "data_block": "400ms", "data_total": "700ms"}, "limits": {"errors": 3, "commands": 5, "message_size": 100000}}
+
+
+def begin_message(client):
+    client.expect("DATA", 354)
+    client.raw("Subject: half\r\n")
+
+
+def dribble(client):
+    client.expect("DATA", 354)
+    for _ in range(6):
+        client.raw("x")
+        time.sleep(0.2)
+
+
+ENDINGS = {
+    "silence before DATA": (lambda client: None, "421 4.4.2"),
+    "silence in DATA": (begin_message, "421 4.4.2"),
+    "silence in a chunk": (lambda client: client.raw("BDAT 100\r\nabc"), "421 4.4.2"),
+    "dribbling": (dribble, "421 4.4.2"),
+    "too many errors": (lambda client: client.raw("FOO\r\n" * 5), "421 4.7.0"),
+    "a chunk above the limit": (lambda client: client.raw("BDAT 200000 LAST\r\n"), "552 5.3.4"),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_transaction_that_we_end_is_logged_with_what_the_client_heard(gateway_factory, backend, ending):
+    act, said = ENDINGS[ending]
+    gateway = gateway_factory(backend, **QUICK)
+    client = Client(gateway.port)
+    client.greet()
+    client.mail()
+    act(client)
+    while (reply := client.reply()).code == 500:
+        pass
+    assert f"{reply.code} {reply.enhanced}" == said and reply.queue_id, reply
+    line = line_of(gateway, reply.queue_id)
+    assert f' result={"rejected" if said[0] == "5" else "tempfailed"} ' in line and f'reply="{said} ' in line, line
+    assert "our answer" in gateway.trace(reply.queue_id)
+
+
+def test_a_stop_is_not_laid_at_the_client_s_door(gateway_factory, backend):
+    gateway = gateway_factory(backend, drain_timeout="200ms")
+    client = Client(gateway.port)
+    client.greet()
+    client.mail()
+    begin_message(client)
+    gateway.signal(signal.SIGTERM)
+    reply = client.reply()
+    assert reply.code == 421 and reply.enhanced == "4.3.2"
+    assert "result=tempfailed" in line_of(gateway, reply.queue_id)
+    gateway.process.wait(10)
+
+
+def test_a_session_that_is_sent_away_has_a_line(gateway_factory, backend):
+    gateway = gateway_factory(backend, **QUICK)
+    with Client(gateway.port) as silent, Client(gateway.port) as idle, Client(gateway.port, source="127.0.0.2") as busy:
+        idle.greet("had-its-mail-through.example")
+        assert idle.send(message("idle")).code == 250
+        busy.greet()
+        busy.raw("NOOP\r\n" * 6)
+        while busy.reply().code == 250:
+            pass
+        silent.reply()
+        assert silent.reply().code == 421 and idle.reply().code == 421
+    lines = wait_until(lambda: (lambda some: some if len(some) == 2 else None)([x for x in gateway.log().splitlines() if "result=refused" in x]),
+                       what=f"two lines: {gateway.log()[-1000:]}")
+    assert any('reply="421 4.4.2' in line for line in lines) and any("127.0.0.2" in line and 'reply="421 4.7.0' in line for line in lines)
+    time.sleep(0.2)
+    assert gateway.log().count("had-its-mail-through") == 1
+
+
+def test_a_backend_that_gives_no_answer_has_none_in_the_log(gateway_factory, backend_factory):
+    gateway = gateway_factory(backend_factory(rules={"EOD": Close()}))
+    reply = send(gateway, message("unanswered"))
+    assert reply.code == 451
+    line = line_of(gateway, reply.queue_id)
+    assert 'reply="451 4.4.2 ' in line and "may have the message" in line and "250" not in line.split("reply=")[1].split("reason=")[0], line
+
+
+def test_a_backend_that_goes_down_and_comes_back_is_said_once_each(gateway_factory, backend_factory):
+    backend = backend_factory()
+    backend.close()
+    gateway = gateway_factory(backend, proxies=2, timeouts={"backend_retry": "500ms"})
+    for _ in range(4):
+        with Client(gateway.port) as client:
+            client.greet()
+            client.expect("MAIL FROM:<a@b.example>", 250)
+            client.expect("RCPT TO:<u@example.org>", 451)
+    backend_factory(port=backend.port)
+    wait_until(lambda: send_is_taken(gateway), what="mail flows again")
+    log = gateway.log()
+    assert len(re.findall(rf"alarm proxy\[\d\]: backend=127\.0\.0\.1:{backend.port} cannot be reached; it is skipped for 1 s", log)) == 1, log
+    assert len(re.findall(rf"info proxy\[\d\]: backend=127\.0\.0\.1:{backend.port} works again", log)) == 1, log
+
+
+def send_is_taken(gateway):
+    with Client(gateway.port) as client:
+        client.greet()
+        client.expect("MAIL FROM:<a@b.example>", 250)
+        return client.say("RCPT TO:<u@example.org>").code == 250
 
 
 def test_load_balancer_probes_are_only_counted(gateway_factory, backend):
