@@ -39,11 +39,13 @@ static const struct schema_row spf_rows[] = {
 	{SPF_ACTION(permerror), .default_text = "tag", .unit = "the domain's record cannot be interpreted",
 	    .description = "A broken record is the domain owner's mistake, not the sender's (RFC 7208 8.7)."},
 	{.name = "helo", .type = &value_boolean, MEMBER(spf.helo), .default_text = "true", .unit = "check the HELO name too",
-	    .description = "RFC 7208 2.3 recommends it. A fail of the HELO name counts as fail, whatever MAIL FROM says; its other results decide nothing."},
+	    .description = "RFC 7208 2.3 recommends it. A fail of the HELO name counts as fail when that weighs more than MAIL FROM's result; its other "
+	        "results decide nothing."},
 	{.name = "received_spf", .type = &value_boolean, MEMBER(spf.received_spf), .default_text = "false", .unit = "stamp Received-SPF on every message",
 	    .description = "RFC 7208 9.1. Authentication-Results carries the same result in the form of RFC 8601."},
 	{.name = "engine", .type = &value_choice, MEMBER(spf.engine), .words = spf_engine_words, .default_text = "own", .unit = "who evaluates",
-	    .description = "own follows RFC 7208 and passes its test suite; libspf2 is for comparison: it differs in many cases."},
+	    .description = "own follows RFC 7208 and passes its test suite; libspf2 is for comparison: it differs in many cases, lets no term be named, and "
+	        "needs its module, postern-spf2.so, beside the program or in /usr/lib/postern."},
 	ON_ERROR,
 	END,
 };
