@@ -139,13 +139,18 @@ question_source_answer(struct question_source *source, struct dns_table *table)
 /* ---- the client's name ---- */
 
 static bool
-leads_back(const struct dns_table *table, const char *name, const struct ip_address *address)
+is_failure(const struct dns_answer *answer)
 {
-	const struct dns_answer *answer = dns_table_find(table, name, address->family == 4 ? DNS_TYPE_A : DNS_TYPE_AAAA);
+	return answer->status != DNS_STATUS_OK && answer->status != DNS_STATUS_NAME_ERROR;
+}
 
-	for (size_t i = 0; answer != NULL && i < answer->count; i++)
-		if (answer->records[i].length == (address->family == 4 ? 4 : 16) &&
-		    memcmp(answer->records[i].data, address->bytes, answer->records[i].length) == 0)
+static bool
+leads_back(const struct dns_answer *answer, const struct ip_address *address)
+{
+	size_t length = address->family == 4 ? 4 : 16;
+
+	for (size_t i = 0; i < answer->count; i++)
+		if (answer->records[i].length == length && memcmp(answer->records[i].data, address->bytes, length) == 0)
 			return true;
 	return false;
 }
@@ -157,27 +162,34 @@ pick_names(const struct dns_answer *pointers, const char *names[REVERSE_NAMES_MA
 	struct dns_name name;
 	size_t count = 0;
 
-	for (size_t i = 0; i < pointers->count && i < REVERSE_NAMES_MAX; i++)
+	for (size_t i = 0; i < pointers->count && count < REVERSE_NAMES_MAX; i++)
 		if (dns_name_from_text((const char *)pointers->records[i].data, &name) && dns_name_is_hostname(&name))
 			names[count++] = (const char *)pointers->records[i].data;
 	return count;
 }
 
+/* As resolver_ask_reverse judges: the first name that leads back; else a lookup that failed makes it a matter for another time. */
 static enum reverse_status
 confirm(struct question_source *source, const struct dns_answer *pointers, const struct ip_address *address, char **name)
 {
+	const uint16_t type = address->family == 4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
 	const char *names[REVERSE_NAMES_MAX];
 	struct dns_table table = {0};
 	size_t count = pick_names(pointers, names);
+	bool failed = false;
 
 	for (size_t i = 0; i < count; i++)
-		dns_table_ask(&table, names[i], address->family == 4 ? DNS_TYPE_A : DNS_TYPE_AAAA);
+		dns_table_ask(&table, names[i], type);
 	question_source_answer(source, &table);
-	for (size_t i = 0; i < count && *name == NULL; i++)
-		if (leads_back(&table, names[i], address))
+	for (size_t i = 0; i < count && *name == NULL; i++) {
+		const struct dns_answer *answer = dns_table_find(&table, names[i], type);
+
+		if (leads_back(answer, address))
 			*name = memory_copy_string(names[i]);
+		failed = failed || is_failure(answer);
+	}
 	dns_table_clear(&table);
-	return *name != NULL ? REVERSE_CONFIRMED : REVERSE_MISMATCH;
+	return *name != NULL ? REVERSE_CONFIRMED : failed ? REVERSE_TEMPERROR : REVERSE_MISMATCH;
 }
 
 enum reverse_status
@@ -192,7 +204,7 @@ question_source_reverse(struct question_source *source, const struct ip_address 
 	dns_table_ask(&table, text, DNS_TYPE_PTR);
 	question_source_answer(source, &table);
 	const struct dns_answer *pointers = dns_table_find(&table, text, DNS_TYPE_PTR);
-	if (pointers->status != DNS_STATUS_OK && pointers->status != DNS_STATUS_NAME_ERROR)
+	if (is_failure(pointers))
 		status = REVERSE_TEMPERROR;
 	else if (pointers->count > 0)
 		status = confirm(source, pointers, address, name);
