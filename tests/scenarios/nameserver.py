@@ -1,21 +1,36 @@
-"""A tiny name server on loopback: answers A, AAAA and PTR from a table, NXDOMAIN for the rest, nothing at all for silent names."""
+"""A tiny name server on loopback: answers A, AAAA, PTR, MX and TXT from a table, NXDOMAIN for the rest; nothing at all for silent names,
+SERVFAIL for failing ones, late for those with a delay."""
 
 import ipaddress
 import socket
 import struct
 import threading
 
-A, PTR, AAAA = 1, 12, 28
+A, PTR, MX, TXT, AAAA = 1, 12, 15, 16, 28
 
 
 def encode_name(name):
     return b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split(".") if label) + b"\0"
 
 
+def encode_data(kind, value):
+    if kind == PTR:
+        return encode_name(value)
+    if kind == MX:
+        preference, host = value.split()
+        return struct.pack(">H", int(preference)) + encode_name(host)
+    if kind == TXT:
+        text = value.encode("latin-1")
+        return b"".join(bytes([len(text[at:at + 255])]) + text[at:at + 255] for at in range(0, len(text) or 1, 255))
+    return ipaddress.ip_address(value).packed
+
+
 class NameServer:
     def __init__(self):
         self.records = {}  # (name, type) -> [value]
         self.silent = set()  # names that get no answer
+        self.failing = set()  # names that get SERVFAIL
+        self.delays = {}  # name -> seconds until the answer
         self.asked = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -43,8 +58,10 @@ class NameServer:
         while True:
             try:
                 query, peer = self.socket.recvfrom(4096)
-                answer = self._answer(query)
-                if answer:
+                answer, delay = self._answer(query)
+                if answer and delay:
+                    threading.Timer(delay, self.socket.sendto, (answer, peer)).start()
+                elif answer:
                     self.socket.sendto(answer, peer)
             except OSError:
                 return
@@ -58,12 +75,13 @@ class NameServer:
         name = ".".join(labels).lower()
         self.asked.append((name, kind))
         if name in self.silent:
-            return None
+            return None, 0
         values = self.records.get((name, kind))
         exists = any(key[0] == name for key in self.records)
         answers = b""
         for value in values or []:
-            data = encode_name(value) if kind == PTR else ipaddress.ip_address(value).packed
+            data = encode_data(kind, value)
             answers += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
-        flags = 0x8580 | (0 if values or exists else 3)
-        return query[:2] + struct.pack(">HHHHH", flags, 1, len(values or []), 0, 0) + query[12:at + 5] + answers
+        flags = 0x8580 | (2 if name in self.failing else 0 if values or exists else 3)
+        header = query[:2] + struct.pack(">HHHHH", flags, 1, len(values or []), 0, 0)
+        return header + query[12:at + 5] + answers, self.delays.get(name, 0)
