@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -84,6 +85,14 @@ privileges_path(const struct config *config, const char *path)
 	return path[0] == '/' ? memory_copy_string(path) : memory_format("%s/%s", config->data_directory, path);
 }
 
+/* With this mode whatever the umask: the roles must get through what root made. */
+static bool
+make_one(const char *path, mode_t mode, bool *made)
+{
+	*made = mkdir(path, mode) == 0;
+	return *made ? chmod(path, mode) == 0 : errno == EEXIST;
+}
+
 /* mkdir -p. *made tells whether the last part is new. */
 static bool
 make_path(const char *path, mode_t mode, bool *made)
@@ -93,11 +102,11 @@ make_path(const char *path, mode_t mode, bool *made)
 
 	for (char *slash = strchr(part + 1, '/'); slash != NULL && ok; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		ok = mkdir(part, 0755) == 0 || errno == EEXIST;
+		ok = make_one(part, 0755, made);
 		*slash = '/';
 	}
-	*made = ok && mkdir(part, mode) == 0;
-	ok = *made || (ok && errno == EEXIST);
+	*made = false;
+	ok = ok && make_one(part, mode, made);
 	memory_free(&part);
 	return ok;
 }
@@ -124,11 +133,47 @@ give_to_owner(const struct config *config, const char *path, const struct wanted
 	return ok;
 }
 
+/* Only that user knows for sure (modes of all directories above, access lists): so a child becomes it and looks. Returns an errno. */
+static int
+access_as(unsigned user_id, unsigned group_id, const char *path)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		if (setgroups(0, NULL) != 0 || setresgid(group_id, group_id, group_id) != 0 || setresuid(user_id, user_id, user_id) != 0)
+			_exit(errno);
+		_exit(access(path, W_OK | X_OK) == 0 ? 0 : errno);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+}
+
+/* Found out now, not when the first message cannot be stored. */
+static bool
+check_access(const struct config *config, const char *path, enum role role, struct buffer *error)
+{
+	char *user = privileges_user(config, role);
+	unsigned user_id, group_id;
+	int failure = 0;
+
+	if (user[0] != '\0' && sandbox_user_lookup(user, &user_id, &group_id))
+		failure = access_as(user_id, group_id, path);
+	else if (access(path, W_OK | X_OK) != 0)
+		failure = errno;
+	if (failure != 0)
+		buffer_printf(error, "%s: directory %s: cannot be used by %s%s: %s%s\n", config->file_name, path, user[0] != '\0' ? "user " : "us", user,
+		    strerror(failure), user[0] != '\0' ? " (it must be the owner, and may pass through each directory above)" : "");
+	memory_free(&user);
+	return failure == 0;
+}
+
 static bool
 make_directory(const struct config *config, const struct wanted_directory *wanted, struct buffer *error)
 {
 	char *path = privileges_path(config, wanted->path);
-	bool made = false, ok = make_path(path, wanted->mode, &made) && (!made || chmod(path, wanted->mode) == 0);
+	bool made = false, ok = make_path(path, wanted->mode, &made);
 	struct stat status;
 
 	if (ok && (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))) {
@@ -137,10 +182,10 @@ make_directory(const struct config *config, const struct wanted_directory *wante
 	}
 	if (ok && wanted->owner != ROLE_MASTER)
 		ok = give_to_owner(config, path, wanted, made);
-	if (ok && geteuid() != 0 && wanted->owner != ROLE_MASTER)
-		ok = access(path, W_OK | X_OK) == 0;
 	if (!ok)
 		buffer_printf(error, "%s: directory %s: %s\n", config->file_name, path, strerror(errno));
+	else if (wanted->owner != ROLE_MASTER)
+		ok = check_access(config, path, wanted->owner, error);
 	memory_free(&path);
 	return ok;
 }

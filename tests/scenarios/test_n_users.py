@@ -87,6 +87,32 @@ def test_missing_users_are_one_clear_line(folder):
     assert done.returncode == 1 and "no-such-user" in done.stderr, done.stderr
 
 
+def run_once(gateway, **options):
+    """A start that is expected to fail."""
+    gateway.write_config()
+    return subprocess.run([str(PROGRAM), "run", "-c", str(gateway.config_file)], capture_output=True, text=True, timeout=20, cwd=gateway.folder, **options)
+
+
+def test_a_directory_a_role_cannot_use_is_one_clear_line(users, folder):
+    gateway = Gateway(folder, [{"url": "maildir:mail"}], user=PREFIX)
+    gateway.data.mkdir(mode=0o700)
+    done = run_once(gateway)
+    assert done.returncode == 1 and "serves" not in done.stderr, done.stderr
+    assert f"{gateway.data}/ledger: cannot be used by user {PREFIX}-deliver: Permission denied" in done.stderr, done.stderr
+
+
+def test_the_umask_does_not_keep_the_roles_out(users, folder):
+    gateway = Gateway(folder, [{"url": "maildir:mail"}], user=PREFIX, data_directory=folder + "/made/by/root")
+    before = os.umask(0o077)
+    try:
+        gateway.start()
+        reply = send(gateway, "umask")
+        assert reply.code == 250 and "accepted" in gateway.trace(reply.queue_id)
+    finally:
+        os.umask(before)
+        gateway.stop()
+
+
 AS_NOBODY = """
 import os, sys
 sys.path.insert(0, {here!r})
@@ -115,8 +141,11 @@ def test_an_ordinary_user_can_run_it(folder):
     shutil.copy(PROGRAM, folder + "/postern")
     os.mkdir(folder + "/run")
     os.chown(folder + "/run", nobody.pw_uid, nobody.pw_gid)
-    here = os.path.dirname(os.path.abspath(__file__))
-    script = AS_NOBODY.format(here=here, uid=nobody.pw_uid, gid=nobody.pw_gid, folder=folder + "/run")
+    # This tree may be in a home directory nobody else may look into.
+    os.makedirs(folder + "/tests/scenarios")
+    for name in ("client.py", "gateway.py", "nameserver.py"):
+        shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), name), folder + "/tests/scenarios")
+    script = AS_NOBODY.format(here=folder + "/tests/scenarios", uid=nobody.pw_uid, gid=nobody.pw_gid, folder=folder + "/run")
     done = subprocess.run([sys.executable, "-B", "-c", script], capture_output=True, text=True, timeout=60, cwd=folder + "/run",
                           env={**os.environ, "POSTERN": folder + "/postern"})
     assert done.stdout.strip() == "fine", done.stderr
