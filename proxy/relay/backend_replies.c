@@ -90,11 +90,19 @@ reply_fits(enum backend_command command, const struct reply *reply)
 	return reply->code < 300;
 }
 
+/* A "yes" to a message whose final dot has not left yet answers something else: the two sides disagree on where they are, and nobody has
+ * the message. (A "no" may well come early.) */
+static bool
+is_premature(const struct backend_client *client, enum backend_command command, const struct reply *reply)
+{
+	return command == BACKEND_COMMAND_END_OF_DATA && reply_is_positive(reply) && stream_output_length(client->stream) > 0;
+}
+
 /* State and counts after a reply to a command. False: the connection is over. */
 static bool
 follow_reply(struct backend_client *client, enum backend_command command, const struct reply *reply)
 {
-	if (!reply_fits(command, reply)) {
+	if (!reply_fits(command, reply) || is_premature(client, command, reply)) {
 		client_fail(client, BACKEND_GARBAGE, reply);
 		return false;
 	}

@@ -507,3 +507,14 @@ def test_thousands_of_dribbling_clients_leave_room_for_ordinary_mail(gateway_fac
     assert [client.reply().code for client in finishing] == [250] * len(finishing)
     assert len(backend.messages) == 50 + len(finishing)
     assert gateway.status()
+
+
+@pytest.mark.parametrize("lmtp", [False, True], ids=["smtp", "lmtp"])
+def test_a_yes_before_the_final_dot_is_no_yes(gateway_factory, backend_factory, lmtp):
+    """The backend says one reply too many and never stores the message: whoever believed it would lose mail."""
+    backend = backend_factory(lmtp=lmtp, rules={"DATA": Raw(b"354 go ahead\r\n250 2.0.0 thanks\r\n"), "EOD": Close()})
+    client = Client(gateway_factory(backend).port)
+    client.greet()
+    for body_size in (None, 200_000):
+        assert client.send(message("early", size=body_size)).code // 100 == 4
+    assert backend.messages == []
