@@ -69,5 +69,6 @@ void
 front_drain(struct front *front, bool now)
 {
 	front->draining = true;
+	front->drain_over = front->drain_over || now;
 	id_map_each(front->sessions, now ? drain_now : drain_idle, front);
 }

@@ -34,6 +34,7 @@ struct front {
 	struct id_map *sessions;
 	struct buffer scratch; /* message bytes between the socket and the store; empty between callbacks */
 	bool draining; /* no new sessions; idle ones end at the next opportunity */
+	bool drain_over; /* what is being delivered is finished, and nothing else begun */
 	struct event *released; /* fires one loop turn later: in-flight entries whose records have left */
 	int *releasing;
 	size_t releasing_count, releasing_capacity;

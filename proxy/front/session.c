@@ -130,9 +130,17 @@ session_wait(struct session *session)
 	stream_pause(session->stream);
 }
 
+static void
+say_service_ends(struct session *session)
+{
+	session_reply_text(session, 421, "4.3.2", "%s Service shutting down, try again", session->front->config->hostname);
+}
+
 void
 session_proceed(struct session *session)
 {
+	if (session->front->drain_over)
+		say_service_ends(session); /* it was let off at the deadline to hear what became of its message */
 	if (session->state == SESSION_ENDED) {
 		if (!session->inside_input)
 			session_free(&session);
@@ -276,12 +284,6 @@ session_free(struct session **session_address)
 	memory_free(session_address);
 	if (front->on_session_ended != NULL)
 		front->on_session_ended(front->context);
-}
-
-static void
-say_service_ends(struct session *session)
-{
-	session_reply_text(session, 421, "4.3.2", "%s Service shutting down, try again", session->front->config->hostname);
 }
 
 void

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from backend import Delay
 from client import Client, Closed, message
 from gateway import PROGRAM, wait_until
 from load import Load
@@ -104,6 +105,23 @@ def test_what_does_not_end_in_time_is_answered_421(gateway_factory, backend):
     client.raw(b"Subject: never ends\r\n")
     gateway.command("reload")
     assert client.reply().code == 421
+    wait_until(lambda: len(gateway.processes("proxy")) == 1, what="the old proxy has gone")
+
+
+def test_a_client_that_hears_its_answer_after_the_deadline_begins_nothing_new(gateway_factory, backend):
+    backend.rules["EOD"] = Delay(1.5)
+    gateway = gateway_factory(backend, drain_timeout="500ms")
+    client = Client(gateway.port)
+    client.greet()
+    client.mail()
+    client.expect("DATA", 354)
+    client.raw(message("late") + b".\r\n")
+    wait_until(lambda: backend.said("DATA"), what="the message is at the backend")
+    gateway.command("reload")
+    assert client.reply().code == 250
+    client.raw("MAIL FROM:<a@sender.example>\r\n")
+    assert client.reply().code == 421
+    assert client.is_closed()
     wait_until(lambda: len(gateway.processes("proxy")) == 1, what="the old proxy has gone")
 
 
