@@ -78,6 +78,7 @@ struct delivery {
 	/* Check. */
 	size_t checked;
 	enum ledger_outcome ledger_class; /* of the recipients accepted so far */
+	bool ledger_alone; /* the one accepted has outcomes of different kinds: no others beside it */
 	struct delivery_lookup check_lookup;
 
 	/* Sending. */

@@ -181,14 +181,15 @@ check_without_ledger(struct delivery *delivery, struct reply *reply)
 /* With a recorded outcome, an address is never refused here: it may be the retry of a message that it has got already. Whose outcomes
  * differ cannot share the one reply that follows. True: *reply is the answer. */
 static bool
-check_class(struct delivery *delivery, enum ledger_outcome class, struct reply *reply)
+check_class(struct delivery *delivery, enum ledger_outcome class, bool alone, struct reply *reply)
 {
-	if (delivery->checked > 0 && class != delivery->ledger_class) {
+	if (delivery->checked > 0 && (class != delivery->ledger_class || alone || delivery->ledger_alone)) {
 		reply_set(reply, 452, "4.5.3", "This recipient needs a transaction of its own, send it next");
 		delivery_note(delivery, RECORD_EVENT_LEDGER, "recorded outcome differs from that of the recipients before");
 		return true;
 	}
 	delivery->ledger_class = class;
+	delivery->ledger_alone = alone;
 	if (class == LEDGER_NONE)
 		return check_without_ledger(delivery, reply);
 	delivery_note(delivery, RECORD_EVENT_LEDGER, "an earlier message to this recipient has a recorded outcome: not asking the backend");
@@ -201,6 +202,7 @@ static bool
 check_without_knowing(struct delivery *delivery, struct reply *reply)
 {
 	delivery->ledger_class = LEDGER_NONE;
+	delivery->ledger_alone = false;
 	if (delivery->checked == 0)
 		return check_without_ledger(delivery, reply);
 	reply_set(reply, 452, "4.5.3", "One recipient at a time, please send this one next");
@@ -215,18 +217,21 @@ on_lookup(void *context, enum deliver_status status, const struct ledger_entry *
 	struct delivery *delivery = lookup->delivery;
 	struct reply reply = {0};
 	enum ledger_outcome class = LEDGER_NONE;
+	bool alone = false;
 	bool answered;
 	CHECK_MAGIC(delivery, DELIVERY_MAGIC);
 	lookup->id = 0;
-	/* Newest first; a deferred recipient is like one that was never tried. */
-	for (size_t i = 0; i < count && class == LEDGER_NONE; i++) {
-		if (entries[i].outcome == LEDGER_DELIVERED || entries[i].outcome == LEDGER_REFUSED)
+	/* A deferred recipient is like one that was never tried. With outcomes of different kinds nobody can say here which one this message
+	 * has had: together with others the transaction might be mixed at every retry. */
+	for (size_t i = 0; i < count; i++) {
+		if (class == LEDGER_NONE && entries[i].outcome != LEDGER_DEFERRED)
 			class = entries[i].outcome;
+		alone = alone || entries[i].outcome != entries[0].outcome;
 	}
 	if (status != DELIVER_DONE)
 		answered = check_without_knowing(delivery, &reply);
 	else
-		answered = check_class(delivery, class, &reply);
+		answered = check_class(delivery, class, alone, &reply);
 	if (answered)
 		answer(delivery, &reply);
 	reply_clear(&reply);
@@ -253,7 +258,7 @@ delivery_check_recipient(struct delivery *delivery, size_t index, struct reply *
 	if (!relay_ledger_available(delivery->relay))
 		return check_without_knowing(delivery, reply);
 	if (!relay_ledger_has_entries(delivery->relay))
-		return check_class(delivery, LEDGER_NONE, reply);
+		return check_class(delivery, LEDGER_NONE, false, reply);
 	ask_ledger(delivery);
 	return false;
 }

@@ -202,7 +202,14 @@ fold(struct delivery *delivery)
 	return delivered != delivery->count && refused != delivery->count && delivered + refused > 0;
 }
 
-/* The outcomes that this delivery brought. 4xx is not one: the retry just tries again. */
+static const char *
+outcome_text(enum ledger_outcome outcome)
+{
+	return outcome == LEDGER_DELIVERED ? "delivered" : outcome == LEDGER_REFUSED ? "refused" : "deferred";
+}
+
+/* The outcomes that this delivery brought. 4xx is not one: the retry just tries again. But when all came with recorded outcomes, of other
+ * messages too, nothing else would keep the deferred one apart from those who have this message: then it is worth an entry. */
 static size_t
 make_entries(struct delivery *delivery, struct ledger_entry *entries)
 {
@@ -210,7 +217,7 @@ make_entries(struct delivery *delivery, struct ledger_entry *entries)
 	for (size_t i = 0; i < delivery->count; i++) {
 		const struct delivery_outcome *outcome = &delivery->outcomes[i];
 		struct ledger_entry *entry = &entries[count];
-		if (outcome->from_ledger || outcome->outcome == LEDGER_DEFERRED)
+		if (outcome->from_ledger || (outcome->outcome == LEDGER_DEFERRED && delivery->ledger_class == LEDGER_NONE))
 			continue;
 		ledger_make_keys(delivery->envelope->sender, delivery->envelope->recipients[i].address, delivery->hash, entry);
 		entry->outcome = outcome->outcome;
@@ -218,7 +225,7 @@ make_entries(struct delivery *delivery, struct ledger_entry *entries)
 		memcpy(entry->queue_id, delivery->queue_id, sizeof entry->queue_id);
 		if (delivery->record_tries == 0)
 			delivery_note(delivery, RECORD_EVENT_LEDGER, "<%s>: recording %s, %d", delivery_address(delivery, i),
-			    outcome->outcome == LEDGER_DELIVERED ? "delivered" : "refused", outcome->reply.code);
+			    outcome_text(outcome->outcome), outcome->reply.code);
 		count++;
 	}
 	return count;

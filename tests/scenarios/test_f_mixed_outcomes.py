@@ -116,6 +116,39 @@ def test_another_message_to_the_same_recipients_is_not_taken_for_the_retry(stand
     assert deliveries(standing.backend) == {"u": 2, "v": 2}
 
 
+def test_outcomes_of_another_message_do_not_keep_the_retry_mixed(standing, people):
+    """Of u the newest outcome is that of the second message, and the same as v's of the first: still the first must end for both."""
+    standing.backend.rules["EOD"] = Outcomes(u=OK, v=NEVER, w=OK)
+    client = standing.connect()
+    u, v, w = people
+    client.mail(recipients=[f"{r}@example.org" for r in people])
+    assert client.data(message("one")).code // 100 == 4
+    standing.backend.rules["EOD"] = Outcomes(u=NEVER, v=NEVER, w=OK)
+    client.mail(recipients=(f"{u}@example.org", f"{w}@example.org"))
+    assert client.data(message("another")).code // 100 == 4
+    assert as_a_sender_would(client, message("one"), people) == {u: 250, v: 550, w: 250}
+    assert as_a_sender_would(client, message("another"), [u, w]) == {u: 550, w: 250}
+    assert deliveries(standing.backend) == {"u": 1, "w": 2}
+
+
+def test_a_recipient_deferred_for_long_does_not_hold_the_others(standing, people):
+    """Both have outcomes of an earlier message; who has this one too must hear so, however long the other is deferred."""
+    standing.backend.rules["EOD"] = Outcomes(u=OK, v=OK, w=NEVER)
+    client = standing.connect()
+    u, v, w = people
+    client.mail(recipients=[f"{r}@example.org" for r in people])
+    assert client.data(message("early")).code // 100 == 4
+    standing.backend.rules["EOD"] = Outcomes(u=OK, v=FULL)
+    client.mail(recipients=(f"{u}@example.org", f"{v}@example.org"))
+    assert client.data(message("later")).code // 100 == 4
+    client.expect("MAIL FROM:<a@sender.example>", 250)
+    client.expect(f"RCPT TO:<{u}@example.org>", 250)
+    client.expect(f"RCPT TO:<{v}@example.org>", 452)
+    assert client.data(message("later")).code == 250
+    assert as_a_sender_would(client, message("early"), [u, v, w]) == {u: 250, v: 250, w: 550}
+    assert deliveries(standing.backend) == {"u": 2, "v": 1}
+
+
 def test_a_recipient_refused_at_the_late_rcpt_while_others_are_taken(gateway_factory, backend_factory):
     backend = backend_factory(lmtp=True)
     client = Client(gateway_factory(backend, backend_hold="0s", recipient_cache="1m").port)
