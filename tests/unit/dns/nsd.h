@@ -119,7 +119,7 @@ nsd_start(struct nsd *nsd, const struct nsd_zone *zones, size_t count)
 		execl(NSD_PROGRAM, "nsd", "-d", "-c", configuration, (char *)NULL);
 		_exit(127);
 	}
-	for (int attempt = 0; attempt < 100; attempt++) {
+	for (int attempt = 0; attempt < 400; attempt++) {
 		if (nsd_answers(nsd))
 			return true;
 		usleep(50000);
