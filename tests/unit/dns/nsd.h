@@ -94,20 +94,9 @@ nsd_answers(const struct nsd *nsd)
 	return answered;
 }
 
-/* False, with a line that says so, when the program is not installed. */
-static inline bool
-nsd_start(struct nsd *nsd, const struct nsd_zone *zones, size_t count)
+static inline void
+nsd_spawn(struct nsd *nsd)
 {
-	*nsd = (struct nsd){0};
-	if (access(NSD_PROGRAM, X_OK) != 0) {
-		printf("SKIPPED: %s is not installed\n", NSD_PROGRAM);
-		return false;
-	}
-	strcpy(nsd->directory, "/tmp/postern-nsd-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(nsd->directory));
-	close(loopback_socket(&nsd->port));
-	snprintf(nsd->server, sizeof nsd->server, "127.0.0.1@%u", nsd->port);
-	nsd_write_files(nsd, zones, count);
 	char configuration[128];
 	snprintf(configuration, sizeof configuration, "%s/nsd.conf", nsd->directory);
 	nsd->process = fork();
@@ -119,12 +108,44 @@ nsd_start(struct nsd *nsd, const struct nsd_zone *zones, size_t count)
 		execl(NSD_PROGRAM, "nsd", "-d", "-c", configuration, (char *)NULL);
 		_exit(127);
 	}
+}
+
+/* The port was free for datagrams when we looked; somebody may have it for streams, or be quicker: then nsd ends at once. */
+static inline bool
+nsd_try_port(struct nsd *nsd, const struct nsd_zone *zones, size_t count)
+{
+	close(loopback_socket(&nsd->port));
+	snprintf(nsd->server, sizeof nsd->server, "127.0.0.1@%u", nsd->port);
+	nsd_write_files(nsd, zones, count);
+	nsd_spawn(nsd);
 	for (int attempt = 0; attempt < 400; attempt++) {
 		if (nsd_answers(nsd))
 			return true;
+		if (waitpid(nsd->process, NULL, WNOHANG) == nsd->process) {
+			nsd->process = 0;
+			return false;
+		}
 		usleep(50000);
 	}
 	ck_abort_msg("nsd does not answer; see %s/log", nsd->directory);
+	return false;
+}
+
+/* False, with a line that says so, when the program is not installed. */
+static inline bool
+nsd_start(struct nsd *nsd, const struct nsd_zone *zones, size_t count)
+{
+	*nsd = (struct nsd){0};
+	if (access(NSD_PROGRAM, X_OK) != 0) {
+		printf("SKIPPED: %s is not installed\n", NSD_PROGRAM);
+		return false;
+	}
+	strcpy(nsd->directory, "/tmp/postern-nsd-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(nsd->directory));
+	for (int attempt = 0; attempt < 10; attempt++)
+		if (nsd_try_port(nsd, zones, count))
+			return true;
+	ck_abort_msg("nsd does not start; see %s/log", nsd->directory);
 	return false;
 }
 
