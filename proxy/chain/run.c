@@ -287,6 +287,7 @@ chain_run_judge(struct chain_run *run, const struct chain_subject *subject, int6
 	run->job.job.message = subject->message;
 	run->job.job.headers = subject->headers;
 	set_timer(run, deadline_us);
+	story_input(run);
 	client_find(run);
 	run_change_state(run, RUN_IDLE);
 	if (!poison_is_known(options->shared, options->clock, subject->message)) {

@@ -4,7 +4,7 @@
  * run.c         a run's life: which filters are next, rounds, the end
  * run_result.c  what a job brought: verdicts, edits, facts; what a lost job means
  * questions.c   DNS questions of a run and their answers
- * client.c      whom to judge: the client, or whoever handed the message to a trusted relay
+ * client.c      whom to judge: the client, or (trusted_client.c) whoever handed the message to a trusted relay
  * story.c       how all that reads in the trace */
 #ifndef POSTERN_CHAIN_RUN_PARTS_H
 #define POSTERN_CHAIN_RUN_PARTS_H
@@ -106,6 +106,7 @@ bool client_is_trusted_relay(const struct chain_run *run, const struct ip_addres
 void story_filter(struct chain_run *run, uint32_t index, enum verdict_kind kind, const char *outcome, const char *reason);
 void story_answer(struct chain_run *run, const struct dns_answer *answer, int64_t took_us);
 void story_edits(struct chain_run *run, size_t from);
+void story_input(struct chain_run *run);
 void story_end(struct chain_run *run);
 void story_note(struct chain_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "chain/message_digest.h"
 #include "chain/run_parts.h"
 
 static const struct clock *
@@ -56,7 +57,20 @@ story_edits(struct chain_run *run, size_t from)
 	}
 }
 
-/* What came out, and what a replay needs besides the answers. */
+/* What a replay (cli/replay.c) needs besides envelope and answers, to be judged as now. */
+void
+story_input(struct chain_run *run)
+{
+	const struct chain_subject *subject = &run->subject;
+	char digest[MESSAGE_DIGEST_TEXT_SIZE] = "";
+
+	if (!run->chain->options.config->trace || !message_digest(subject->message, 0, digest))
+		return;
+	record_event(subject->record, clock_of(run), RECORD_EVENT_FILTER, "input: sha256=%s esmtp=%d 8bit=%d utf8=%d reverse=%s", digest,
+	    subject->extended, subject->envelope->body == BODY_8BITMIME, subject->envelope->smtputf8, reverse_status_text(subject->reverse_status));
+}
+
+/* What came out, and as of when. */
 void
 story_end(struct chain_run *run)
 {

@@ -13,9 +13,11 @@
 static int
 arguments(struct check_message_request *request, const char *line)
 {
-	char *copy = memory_copy_string(line), *words[40] = {"check-message"};
+	static char copy[4096]; /* the request points into it */
+	char *words[40] = {"check-message"};
 	int count = 1;
 
+	strcpy(copy, line);
 	for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " "))
 		words[count++] = word;
 	optind = 0; /* glibc: from the start */
