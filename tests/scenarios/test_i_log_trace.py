@@ -1,9 +1,12 @@
 """What an administrator sees: the log line, the trace, its searches, the status. And what a hostile sender cannot make of them."""
 
 import json
+import os
 import re
 import signal
+import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -225,6 +228,43 @@ def test_log_to_a_file_is_opened_again_on_usr1(gateway_factory, backend, tmp_pat
     second = send(gateway, message("second"))
     line_of(gateway, second.queue_id, path)
     assert second.queue_id not in moved.read_text()
+
+
+SYSTEM_LOGGER = Path("/dev/log")
+
+
+class Logger:
+    """A system logger where there is none; LOG_MAIL and a level, then our line."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(SYSTEM_LOGGER))
+        self.socket.settimeout(10)
+
+    def line_with(self, text):
+        while text not in (line := self.socket.recv(8192).decode()):
+            pass
+        return line
+
+    def end(self):
+        self.socket.close()
+        SYSTEM_LOGGER.unlink()
+
+
+def test_log_to_syslog_outlives_a_restart_of_the_logger(gateway_factory, backend):
+    if SYSTEM_LOGGER.exists() or not os.access("/dev", os.W_OK):
+        pytest.skip("this machine has a system logger, or we may not be one")
+    logger = Logger()
+    try:
+        gateway = gateway_factory(backend, log={"to": "syslog"})
+        assert re.match(r"<22>.*postern\[\d+\]: .* result=accepted ", logger.line_with(send(gateway, message("first")).queue_id))
+        logger.end()
+        unheard = send(gateway, message("unheard"))
+        logger = Logger()
+        heard = send(gateway, message("heard"))
+        assert "result=accepted" in logger.line_with(unheard.queue_id) and "result=accepted" in logger.line_with(heard.queue_id)
+    finally:
+        logger.end()
 
 
 def test_reverse_names_are_confirmed_or_unknown(gateway_factory, backend):
