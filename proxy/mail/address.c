@@ -252,6 +252,7 @@ struct scanner {
 	struct span text;
 	size_t at;
 	char end; /* the byte that ends a mailbox: '>' or, without brackets, ' ' */
+	bool tolerant;
 };
 
 static bool
@@ -292,11 +293,13 @@ scan_quoted_string(struct scanner *scanner)
 static enum address_error
 scan_dot_string(struct scanner *scanner)
 {
+	size_t first = scanner->at;
+
 	for (;;) {
 		size_t start = scanner->at;
 		while (scanner->at < scanner->text.length && is_atom_byte(scanner->text.at[scanner->at]))
 			scanner->at++;
-		if (scanner->at == start)
+		if (scanner->at == start && !(scanner->tolerant && (scanner->at > first || scanner_is_at(scanner, '.'))))
 			return ADDRESS_BAD_LOCAL_PART;
 		if (!scanner_is_at(scanner, '.'))
 			return ADDRESS_OK;
@@ -313,7 +316,7 @@ scan_local_part(struct scanner *scanner, struct span *local_part)
 	if (error != ADDRESS_OK)
 		return error;
 	*local_part = span_part(scanner->text, start, scanner->at);
-	return local_part->length > ADDRESS_LOCAL_PART_MAX ? ADDRESS_LOCAL_PART_TOO_LONG : ADDRESS_OK;
+	return local_part->length > ADDRESS_LOCAL_PART_MAX && !scanner->tolerant ? ADDRESS_LOCAL_PART_TOO_LONG : ADDRESS_OK;
 }
 
 /* A literal is scanned to its bracket, because '>' may stand in it. */
@@ -347,7 +350,7 @@ scan_domain(struct scanner *scanner, struct span *domain)
 		return ADDRESS_NO_DOMAIN;
 	if (domain->length > ADDRESS_DOMAIN_MAX)
 		return ADDRESS_DOMAIN_TOO_LONG;
-	return labels_are_valid(*domain, false) ? ADDRESS_OK : ADDRESS_BAD_DOMAIN;
+	return labels_are_valid(*domain, scanner->tolerant) ? ADDRESS_OK : ADDRESS_BAD_DOMAIN;
 }
 
 /* local@domain, or postmaster alone where that is allowed. */
@@ -435,7 +438,7 @@ scan_bracketed(struct scanner *scanner, const struct address_options *options, s
 enum address_error
 address_parse_path(struct span text, const struct address_options *options, struct address *address, size_t *taken)
 {
-	struct scanner scanner = {.text = text, .end = '>'};
+	struct scanner scanner = {.text = text, .end = '>', .tolerant = options->tolerant};
 	struct span local_part, domain;
 	enum address_error error;
 	size_t brackets = 0;

@@ -50,6 +50,7 @@ struct address_options {
 	bool postmaster_allowed;
 	bool utf8_allowed;
 	bool lenient;
+	bool tolerant; /* what the grammar has not and real senders use: a..b@, .a@, a.@, a long local part, an underscore in the domain */
 };
 enum address_error address_parse_path(struct span text, const struct address_options *options, struct address *address, size_t *taken);
 /* A bare mailbox, local@domain, whole text. */

@@ -447,6 +447,9 @@ path_parse(struct span argument, const struct path_syntax *syntax, bool lenient,
 	    .postmaster_allowed = syntax->postmaster_allowed,
 	    .utf8_allowed = true,
 	    .lenient = lenient,
+	    /* A recipient is ours and will be asked for; a sender is a stranger's, and refusing it refuses the mail. RFC 5321 4.5.3.1
+	     * sets what must be taken at least; forwarders (SRS) and lists write more than 64 octets. */
+	    .tolerant = lenient && syntax->null_allowed,
 	};
 	size_t taken;
 

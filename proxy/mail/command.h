@@ -61,7 +61,7 @@ struct command_offer {
 	bool eight_bit_mime;
 	bool smtputf8;
 	bool dsn;
-	bool lenient_addresses; /* "MAIL FROM:a@b" without angle brackets, as Postfix by default; blanks after the colon too */
+	bool lenient_addresses; /* "MAIL FROM:a@b" without angle brackets, as Postfix by default; blanks after the colon; odd senders */
 };
 /* Argument of MAIL: "FROM:<path> [parameters]". False: *error says what to answer. Clear with mail_arguments_clear either way. */
 bool command_parse_mail(struct span argument, const struct command_offer *offer, struct mail_arguments *out, struct command_error *error);

@@ -145,6 +145,7 @@ check_address(struct edit *edit, const struct edit_rules *rules)
 		.null_allowed = edit->kind == EDIT_CHANGE_SENDER,
 		.postmaster_allowed = edit->kind != EDIT_CHANGE_SENDER,
 		.utf8_allowed = rules->smtputf8,
+		.tolerant = edit->kind == EDIT_CHANGE_SENDER, /* as at MAIL: one that puts back what was there must not fail */
 	};
 	struct address address = {0};
 	struct buffer path = {0};

@@ -258,3 +258,20 @@ def test_a_line_in_pieces_is_still_one_line(standing):
     for byte in b"MAIL FROM:<a@b.example>\r\n":
         client.raw(bytes([byte]))
     assert client.reply().code == 250
+
+
+@pytest.mark.parametrize("sender", ["a..b@provider.example", ".a@provider.example", "bounce@mail_out.example",
+                                    "SRS0=HHHH=TT=a-long-host-name.department.example=a.person.with.a.long.name@forwarder.example"])
+def test_senders_the_grammar_does_not_know_are_taken_as_they_are(standing, sender):
+    reply = standing.connect().send(message("odd-sender"), sender=sender)
+    assert reply.code == 250, reply
+    [taken] = standing.backend.messages
+    assert taken.sender.startswith(f"FROM:<{sender}>") and taken.data.startswith(f"Return-Path: <{sender}>\r\n".encode())
+
+
+def test_strict_addresses(gateway_factory, backend):
+    client = Client(gateway_factory(backend, strict_addresses=True).port)
+    client.greet()
+    for sender in ("a@b.example", "<a..b@c.example>", "<a@b_c.example>", f"<{'a' * 65}@b.example>"):
+        assert client.say(f"MAIL FROM:{sender}").code == 501
+    client.mail()

@@ -242,6 +242,7 @@ START_TEST(lenient_addresses)
 		{"FROM:\t <a@b>", "a@b"},
 		{"FROM:a@b SIZE=1", "a@b size=1"},
 		{"FROM: <>", "@"},
+		{"FROM:<a..b@c_d>", "a..b@c_d"},
 	};
 	struct command_offer lenient = everything;
 	struct mail_arguments mail;
@@ -262,6 +263,8 @@ START_TEST(lenient_addresses)
 	ck_assert(!command_parse_mail(span_of("FROM:SIZE=1"), &lenient, &mail, &error));
 	ck_assert(command_parse_rcpt(span_of("TO: postmaster NOTIFY=NEVER"), &lenient, false, &rcpt, &error));
 	rcpt_arguments_clear(&rcpt);
+	/* the odd ones only as senders */
+	ck_assert(!command_parse_rcpt(span_of("TO:<a..b@c>"), &lenient, false, &rcpt, &error));
 }
 END_TEST
 
