@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenarios"))
 
 import servers
-from peers import Direct, PostfixProxy, Postern, Sink
+from peers import Direct, Postern, PosternSpf, PostfixProxy, Sink
 
 SESSIONS = 20
 WARM_UP = 200
@@ -24,10 +24,10 @@ TIME_LIMIT = 300
 
 # name, bytes of the message, options of smtp-source, messages per round for each kind of peer: a round lasts seconds
 LOADS = [
-    ("4 KB, reused connections", 4096, ["-d"], {"direct": 40000, "postfix-proxy": 8000, "postern": 16000}),
-    ("4 KB, new recipients", 4096, ["-d", "-N"], {"direct": 40000, "postfix-proxy": 8000, "postern": 16000}),
-    ("4 KB, fresh connections", 4096, [], {"direct": 15000, "postfix-proxy": 4000, "postern": 8000}),
-    ("100 KB, reused connections", 100 * 1024, ["-d"], {"direct": 5000, "postfix-proxy": 2500, "postern": 4000}),
+    ("4 KB, reused connections", 4096, ["-d"], {"direct": 40000, "postfix-proxy": 8000, "postern": 16000, "postern-spf": 16000}),
+    ("4 KB, new recipients", 4096, ["-d", "-N"], {"direct": 40000, "postfix-proxy": 8000, "postern": 16000, "postern-spf": 16000}),
+    ("4 KB, fresh connections", 4096, [], {"direct": 15000, "postfix-proxy": 4000, "postern": 8000, "postern-spf": 8000}),
+    ("100 KB, reused connections", 100 * 1024, ["-d"], {"direct": 5000, "postfix-proxy": 2500, "postern": 4000, "postern-spf": 4000}),
 ]
 
 
@@ -101,7 +101,7 @@ def main():
     scale = float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
     if not (servers.POSTFIX / "usr/sbin/smtp-source").exists():
         raise SystemExit(f"no Postfix below {servers.PEERS}: run make check-deps")
-    kinds = [Direct, PostfixProxy, Postern]
+    kinds = [Direct, PostfixProxy, Postern, PosternSpf]
     if servers.why_no_postfix():
         print(f"without Postfix: {servers.why_no_postfix()}")
         kinds.remove(PostfixProxy)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import servers
 from gateway import Gateway, die_with_parent, free_port, wait_until
-from nameserver import NameServer
+from nameserver import TXT, NameServer
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -99,12 +99,15 @@ class Postern:
     """As it comes: sandbox, log line and trace for each message."""
 
     name = "postern"
+    options = {}
 
     def __init__(self, sink):
         self.folder = Path(tempfile.mkdtemp(prefix="postern-bench-"))
         self.names = NameServer()
         self.names.add_reverse("127.0.0.1", "client.example")
-        self.gateway = Gateway(self.folder, [{"url": f"smtp://127.0.0.1:{sink.port}"}], proxies=2, dns={"servers": [self.names.address]})
+        self.names.add("sender.example", TXT, "v=spf1 ip4:127.0.0.0/8 -all")
+        self.gateway = Gateway(self.folder, [{"url": f"smtp://127.0.0.1:{sink.port}"}], proxies=2, dns={"servers": [self.names.address]},
+                               **self.options)
         self.gateway.start()
         self.port = self.gateway.port
         self.accepted = 0
@@ -121,3 +124,10 @@ class Postern:
         self.gateway.stop()
         self.names.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PosternSpf(Postern):
+    """The same, judging SPF in its workers: a job, a message descriptor and a result for each message."""
+
+    name = "postern-spf"
+    options = {"filters": [{"spf": {"fail": "reject"}}], "auth_workers": 2}
