@@ -17,7 +17,7 @@ on_answer(void *context, const struct dns_answer *answer)
 	struct chain_question *question = context;
 	struct chain_run *run = question->run;
 
-	CHECK_MAGIC(run, CHAIN_RUN_MAGIC);
+	ASSERT(run->magic == CHAIN_RUN_MAGIC);
 	story_answer(run, answer, clock_monotonic_us(run->chain->options.clock) - question->asked_us);
 	dns_table_add(&run->answers, answer);
 	question_remove(question);

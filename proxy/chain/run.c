@@ -10,6 +10,8 @@
 #include "chain/poison.h"
 #include "chain/run_parts.h"
 
+#define AHEAD_QUEUE_MAX (POOL_QUEUE_MAX / 8) /* jobs waiting; then nobody runs ahead */
+
 static void on_timer(evutil_socket_t descriptor, short what, void *context);
 
 void
@@ -106,7 +108,7 @@ any_takes_part(const struct chain_run *run, uint32_t first, uint32_t end, enum f
 	return first < end;
 }
 
-/* The first workers' filters, if they are interested so early. */
+/* The first workers' filters, if they are interested so early; and not while messages wait for the workers. */
 static void
 begin_ahead(struct chain_run *run)
 {
@@ -114,7 +116,7 @@ begin_ahead(struct chain_run *run)
 
 	while (first < filter_count(run) && run_filter(run, first)->place != FILTER_PLACE_AUTH)
 		first++;
-	if (first == filter_count(run) || client_is_trusted_relay(run, &run->subject.client))
+	if (first == filter_count(run) || worker_pool_queued(run->chain->auth) > AHEAD_QUEUE_MAX || client_is_trusted_relay(run, &run->subject.client))
 		return;
 	end = adjacent_end(run, first);
 	if (!any_takes_part(run, first, end, STAGE_MAIL))

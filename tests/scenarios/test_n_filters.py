@@ -251,6 +251,37 @@ def test_all_workers_stopped(gateway_factory, backend):
         assert client.send(message(), "a@pass.example").code == 250
 
 
+def test_crowd(gateway_factory, backend):
+    """Messages wait for workers up to a number; then others are refused before they are sent. All that wait are taken in the end."""
+    gateway = gateway_factory(backend, **spf(), limits={"transactions": 0, "sessions_per_address": 500})
+    for worker in workers(gateway):
+        os.kill(worker, signal.SIGSTOP)
+    waiting = [Client(gateway.port, timeout=60) for _ in range(270)]
+    for client in waiting:
+        client.greet()
+        client.mail("a@pass.example")
+        client.raw("DATA\r\n")
+        if client.reply().code == 354:
+            client.raw(message() + b".\r\n")
+        else:
+            break
+    with Client(gateway.port) as late:
+        late.greet()
+        late.mail("a@pass.example")
+        reply = late.expect("DATA", 451)
+        assert reply.enhanced == "4.3.2" and reply.queue_id
+        late.mail("a@pass.example")
+        late.raw(b"BDAT 4 LAST\r\na\r\n\r")
+        assert late.reply().enhanced == "4.3.2"
+        assert gateway.status()["gauges"]["filter_jobs_queued"] >= 256
+    sent = waiting.index(client)
+    assert 256 <= sent < 270
+    for client in waiting[:sent]:
+        assert client.reply().code == 250
+        client.close()
+    assert len(backend.messages) == sent
+
+
 def test_slow_name_server_holds_nobody_else(gateway_factory, backend):
     """Messages of a domain whose name servers are dead wait their time, many of them; the others do not notice."""
     gateway = gateway_factory(backend, **spf(), limits={"transactions": 0, "sessions_per_address": 500}, dns={"timeout": "3s"})
