@@ -22,7 +22,7 @@
 	X(RECORD_QUARANTINED, "quarantined", "answered 250 and stored in quarantine") \
 	X(RECORD_ABANDONED, "abandoned", "the client reset or left before the end of data") \
 	X(RECORD_DOUBLE_WINDOW, "double-window", "the backend has it, the client did not hear it: it may come again") \
-	X(RECORD_REFUSED, "refused", "session refused before MAIL") \
+	X(RECORD_REFUSED, "refused", "refused or sent away, outside of any message") \
 	X(RECORD_PROCESS_LOST, "process-lost", "the process that held it died; the client keeps the message") \
 	X(RECORD_PROCESS_LOST_WINDOW, "process-lost-window", "the process died while the backend had the final dot: it may come again")
 

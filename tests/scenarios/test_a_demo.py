@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 
 from gateway import PROGRAM, ROOT, die_with_parent, free_port, wait_until
 
@@ -41,3 +42,33 @@ def test_the_hints_work_as_they_are_printed(demo, swaks):
     assert "accepted" in story
     status = re.search(r"state by +(\S+ status -c \S+)", hints).group(1).split(" ")
     assert "serving" in subprocess.run(status, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+README_EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", README_EXAMPLES)
+def test_examples_of_the_readme_are_right(tmp_path, example):
+    """A part is read on top of the first one, which stands alone."""
+    whole = {**yaml.safe_load(README_EXAMPLES[0]), **yaml.safe_load(example)}
+    (tmp_path / "postern.yaml").write_text(yaml.safe_dump(whole))
+    done = subprocess.run([str(PROGRAM), "check-config", "-c", "postern.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_conf_samples_are_right_and_the_reference_is_what_the_program_prints():
+    for sample in (ROOT / "conf").glob("*.yaml"):
+        assert subprocess.run([str(PROGRAM), "check-config", "-c", str(sample)]).returncode == 0
+    printed = subprocess.run([str(PROGRAM), "print-config", "--reference"], capture_output=True, text=True, check=True).stdout
+    assert printed == (ROOT / "conf" / "postern.yaml").read_text()
+
+
+def test_help_names_every_command_of_the_readme():
+    usage = subprocess.run([str(PROGRAM), "--help"], capture_output=True, text=True, check=True).stdout
+    blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    used = set(re.findall(r"(?m)^postern ([a-z-]+)", "\n".join(blocks)))
+    offered = set(re.findall(r"(?m)^  ([a-z-]+) ", usage))
+    assert {"trace", "status", "reload", "stop", "check-message"} <= used <= offered, (used, offered)
+    for command in offered:
+        assert subprocess.run([str(PROGRAM), command, "--help"], capture_output=True).returncode == 0, command
+        assert subprocess.run([str(PROGRAM), command, "--no-such-option"], capture_output=True).returncode != 0, command

@@ -88,7 +88,7 @@ START_TEST(session_without_story)
 	record_set(&record.reply, "421 4.7.0 too many connections");
 	trace_print_story(&record, &out);
 	ck_assert_str_eq(buffer_text(&out),
-	    "session S1 refused: session refused before MAIL\n"
+	    "session S1 refused: refused or sent away, outside of any message\n"
 	    "  client      [unknown address], not encrypted\n"
 	    "  our answer  421 4.7.0 too many connections\n"
 	    "  began       1970-01-01T00:00:00.000Z, took 0.0 ms\n"
