@@ -62,7 +62,8 @@ $(BUILD)/unit/%: tests/unit/%.c $$(call floor_libraries,$$(call floors_up_to,$$(
 
 # make unit: all of them. make unit T=mail/test_address: one.
 unit: $(MODULES) $(if $(T),$(BUILD)/unit/$(T),$(UNIT_PROGRAMS))
-	@set -e; for program in $(filter-out $(MODULES),$^); do $$program; done
+	@failed=; for program in $(filter-out $(MODULES),$^); do $$program || failed="$$failed $$program"; done; \
+		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 # --- running it ---
 
