@@ -24,7 +24,7 @@ enum check_message_exit check_message_exit_for(enum verdict_kind kind);
 
 struct check_message_request {
 	const char *message; /* path, or "-" */
-	const char *config_file; /* NULL: the built-in verification filters with their defaults */
+	const char *config_file; /* NULL: the built-in verification filters with their defaults; never NULL with replay */
 	const char *zone_file; /* NULL: live DNS */
 	const char *helo; /* or NULL */
 	struct ip_address client;
@@ -32,6 +32,7 @@ struct check_message_request {
 	int64_t now_us; /* 0: the clock's */
 	const char *policies[CHECK_MESSAGE_POLICIES_MAX]; /* "spf.fail=reject" */
 	size_t policy_count;
+	const char *replay; /* a queue ID: envelope, client, answers and time are those of the trace; or NULL */
 	bool json;
 };
 

@@ -8,12 +8,14 @@
 #include "base/escape.h"
 #include "base/memory.h"
 #include "mail/address.h"
+#include "conf/config.h"
 #include "cli/check_message.h"
 
 static int
 usage(FILE *to)
 {
 	fputs("usage: postern check-message [-c FILE] MESSAGE --ip ADDRESS --from SENDER --to RECIPIENT [OPTION...]\n"
+	      "       postern check-message [-c FILE] MESSAGE --replay QUEUEID [--policy KEY=VALUE...] [--json]\n"
 	      "  MESSAGE              a file, or - for standard input; lines may end with LF or CR LF\n"
 	      "  --ip ADDRESS         the client's address\n"
 	      "  --from SENDER        local@domain, or <> for the null sender\n"
@@ -22,6 +24,7 @@ usage(FILE *to)
 	      "  --dns ZONE           answers from this file only: NAME tab TYPE tab DATA; what is not in it does not exist\n"
 	      "  --at UNIXTIME        the time to judge at; default now\n"
 	      "  --policy KEY=VALUE   a filter's option for this run, such as spf.fail=reject; several may follow\n"
+	      "  --replay QUEUEID     judges the message as it was judged then: envelope, client, answers and time are those of the trace\n"
 	      "  --json               one JSON object\n"
 	      "  -c, --config FILE    filters, limits and name of this configuration; default: all verification filters\n"
 	      "Exit status: 0 accept, 2 reject, 3 tempfail, 4 quarantine, 5 discard; 1 something is wrong with the call.\n",
@@ -124,12 +127,12 @@ looks_like_policy(const char *text)
 
 /* ---- options ---- */
 
-enum { OPTION_IP = 256, OPTION_FROM, OPTION_TO, OPTION_HELO, OPTION_DNS, OPTION_AT, OPTION_POLICY, OPTION_JSON };
+enum { OPTION_IP = 256, OPTION_FROM, OPTION_TO, OPTION_HELO, OPTION_DNS, OPTION_AT, OPTION_POLICY, OPTION_REPLAY, OPTION_JSON };
 
 static const struct option options[] = {
 	{"ip", required_argument, NULL, OPTION_IP}, {"from", required_argument, NULL, OPTION_FROM}, {"to", required_argument, NULL, OPTION_TO},
 	{"helo", required_argument, NULL, OPTION_HELO}, {"dns", required_argument, NULL, OPTION_DNS}, {"at", required_argument, NULL, OPTION_AT},
-	{"policy", required_argument, NULL, OPTION_POLICY}, {"json", no_argument, NULL, OPTION_JSON}, {"config", required_argument, NULL, 'c'},
+	{"replay", required_argument, NULL, OPTION_REPLAY}, {"policy", required_argument, NULL, OPTION_POLICY}, {"json", no_argument, NULL, OPTION_JSON}, {"config", required_argument, NULL, 'c'},
 	{"help", no_argument, NULL, 'h'}, {0},
 };
 
@@ -153,6 +156,9 @@ take_option(struct check_message_request *request, int option, const char *value
 		return take_time(request, value);
 	case OPTION_POLICY:
 		return take_policy(request, value);
+	case OPTION_REPLAY:
+		request->replay = value;
+		return true;
 	case OPTION_JSON:
 		request->json = true;
 		return true;
@@ -165,8 +171,15 @@ take_option(struct check_message_request *request, int option, const char *value
 static bool
 is_complete(const struct check_message_request *request)
 {
+	const struct envelope *envelope = &request->envelope;
+
+	if (request->replay != NULL && (request->client.family != 0 || envelope->sender != NULL || envelope->recipient_count > 0 ||
+	        request->helo != NULL || request->zone_file != NULL || request->now_us != 0))
+		return complain("--replay takes client, envelope, answers and time from the trace", request->replay);
+	if (request->replay != NULL && request->message != NULL)
+		return true;
 	const char *missing = request->message == NULL ? "MESSAGE" : request->client.family == 0 ? "--ip" :
-	    request->envelope.sender == NULL ? "--from" : request->envelope.recipient_count == 0 ? "--to" : NULL;
+	    envelope->sender == NULL ? "--from" : envelope->recipient_count == 0 ? "--to" : NULL;
 
 	return missing == NULL || complain("missing", missing);
 }
@@ -192,7 +205,11 @@ check_message_arguments(int argc, char **argv, struct check_message_request *req
 		complain("one message at a time, not also", argv[optind]);
 		return usage(stderr);
 	}
-	return is_complete(request) ? -1 : usage(stderr);
+	if (!is_complete(request))
+		return usage(stderr);
+	if (request->replay != NULL && request->config_file == NULL)
+		request->config_file = CONFIG_DEFAULT_FILE;
+	return -1;
 }
 
 void

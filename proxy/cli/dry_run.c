@@ -4,9 +4,11 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "filters/headers.h"
+#include "chain/trusted_client.h"
 
 struct progress {
 	const struct dry_run_subject *subject;
+	struct filter_client client; /* the one to judge */
 	struct dry_run *run;
 	struct filter_set *set;
 	unsigned rounds; /* of the filter that is next */
@@ -106,7 +108,7 @@ job_make(const struct progress *progress)
 		.stage = STAGE_MESSAGE,
 		.queue_id = "CHECK-MESSAGE",
 		.hostname = subject->config->hostname,
-		.client = subject->client,
+		.client = progress->client,
 		.envelope = subject->envelope,
 		.now_us = subject->now_us,
 		.message = subject->message,
@@ -151,11 +153,14 @@ run_adjacent(struct progress *progress, uint32_t first, uint32_t end)
 bool
 dry_run(const struct dry_run_subject *subject, struct dry_run *run, struct buffer *problem)
 {
-	struct progress progress = {.subject = subject, .run = run, .set = filter_set_open(subject->config, problem)};
+	struct progress progress = {.subject = subject, .client = subject->client, .run = run};
+	char *helo = NULL;
 	uint32_t count = (uint32_t)subject->config->filter_count, end;
 
+	progress.set = filter_set_open(subject->config, problem);
 	if (progress.set == NULL)
 		return false;
+	trusted_client_find(subject->config, subject->headers, &progress.client, &helo, &run->facts);
 	run->filters = memory_new_array(count + 1, sizeof *run->filters);
 	run->filter_count = count;
 	for (uint32_t i = 0; i < count; i++)
@@ -167,6 +172,7 @@ dry_run(const struct dry_run_subject *subject, struct dry_run *run, struct buffe
 			run_adjacent(&progress, first, end);
 	}
 	filter_set_close(&progress.set);
+	memory_free(&helo);
 	return true;
 }
 

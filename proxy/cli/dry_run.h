@@ -19,7 +19,7 @@
 
 struct dry_run_subject {
 	const struct config *config;
-	struct filter_client client;
+	struct filter_client client; /* who talks to us; behind a trusted relay another one is judged */
 	const struct envelope *envelope;
 	struct message_store *message;
 	const struct header_block *headers;

@@ -132,8 +132,18 @@ json_question(const struct dns_answer *answer, struct buffer *out)
 	buffer_free(&data);
 }
 
+static void
+json_recorded(const struct dry_run_recorded *recorded, struct buffer *out)
+{
+	buffer_append_string(out, ", \"recorded\": {");
+	member(out, "queue_id", recorded->queue_id);
+	buffer_append_string(out, ", ");
+	member(out, "verdict", recorded->verdict);
+	buffer_printf(out, ", \"missing\": %zu}", recorded->missing);
+}
+
 void
-dry_run_print_json(const struct dry_run *run, const struct header_block *headers, struct buffer *out)
+dry_run_print_json(const struct dry_run *run, const struct header_block *headers, const struct dry_run_recorded *recorded, struct buffer *out)
 {
 	struct buffer reply = {0};
 
@@ -155,7 +165,10 @@ dry_run_print_json(const struct dry_run *run, const struct header_block *headers
 	buffer_append_string(out, "], \"questions\": [");
 	for (size_t i = 0; i < run->answers.count; i++)
 		json_question(&run->answers.entries[i].answer, out);
-	buffer_append_string(out, "]}\n");
+	buffer_append_char(out, ']');
+	if (recorded->queue_id != NULL)
+		json_recorded(recorded, out);
+	buffer_append_string(out, "}\n");
 	buffer_free(&reply);
 }
 
@@ -239,13 +252,15 @@ print_question(const struct dns_answer *answer, struct buffer *out)
 }
 
 void
-dry_run_print(const struct dry_run *run, const struct header_block *headers, struct buffer *out)
+dry_run_print(const struct dry_run *run, const struct header_block *headers, const struct dry_run_recorded *recorded, struct buffer *out)
 {
 	struct buffer reply = {0}, added = {0};
 
 	append_reply(run, &reply);
 	print_line(out, "verdict:", verdict_kind_text(run->verdict.kind));
 	print_line(out, "reply:", buffer_text(&reply));
+	if (recorded->queue_id != NULL)
+		print_line(out, "recorded:", recorded->verdict);
 	buffer_append_string(out, run->filter_count > 0 ? "filters:\n" : "filters: none\n");
 	for (size_t i = 0; i < run->filter_count; i++)
 		print_filter(&run->filters[i], out);

@@ -181,6 +181,18 @@ def test_configuration(check):
     assert done.returncode == 0 and as_json(done)["filters"] == []
 
 
+def test_behind_a_trusted_relay(check):
+    """Judged is whom the relay's Received field names, as in the daemon."""
+    config = {"hostname": "mx.test.example", "domains": ["example.org"], "backends": ["maildir:mail"], "filters": [{"spf": {"fail": "reject"}}],
+              "trusted_relays": ["203.0.113.0/28"]}
+    (check.folder / "postern.yaml").write_text(yaml.safe_dump(config))
+    for client, code in ((IP, 0), ("192.0.2.99", 2)):
+        message = b"Received: from there.example (unknown [%s])\n\tby mx2.example.org; Sat, 21 Nov 2026 20:15:04 +0000\n" % client.encode() + MESSAGE
+        done = check("-c", "postern.yaml", "--json", ip="203.0.113.5", message="-", stdin=message)
+        assert done.returncode == code
+        assert as_json(done)["facts"]["trusted_relay"] == {"relay": "203.0.113.5", "client": client, "helo": "there.example"}
+
+
 @pytest.mark.parametrize("arguments, complaint", [
     (["--policy", "spf.fail=maybe"], "maybe"),
     (["--policy", "dkim2.x=y"], "no such filter"),
