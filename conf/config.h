@@ -160,6 +160,10 @@ struct config_errors {
 
 #define CONFIG_DEFAULT_FILE "/etc/postern/postern.yaml"
 
+/* Upper ends of two ranges; deliver takes requests of this size. */
+#define CONFIG_RECIPIENTS_MAX 10000
+#define CONFIG_HEADER_COUNT_MAX 10000
+
 /* Loads a configuration from text. Returns NULL and at least one error on failure. file_name is only for messages. Files,
  * environment and current directory are not looked at: relative paths stay relative to where postern was started. */
 struct config *config_load_text(const char *file_name, struct span text, struct config_errors *errors);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "conf/config.h"
 #include "deliver/deliver_client.h"
 #include "mail/reply.h"
 #include "wire/frame.h"
@@ -27,9 +28,11 @@ enum deliver_message {
 	DELIVER_STATE = 40, /* unasked, at the beginning and at every change: bool, the ledger works */
 };
 
-#define DELIVER_RECIPIENTS_MAX 10000
-#define DELIVER_SEGMENTS_MAX 10000
-#define DELIVER_LEDGER_ENTRIES_MAX 10000 /* in one record request */
+/* A frame beyond these ends the channel and with it all mail of that proxy: no configuration may lead there. */
+#define DELIVER_RECIPIENTS_MAX CONFIG_RECIPIENTS_MAX
+#define DELIVER_SEGMENTS_MAX 100000
+_Static_assert(DELIVER_SEGMENTS_MAX >= 4 * CONFIG_HEADER_COUNT_MAX, "around each header: its range, an edit, the same of one that filters added");
+#define DELIVER_LEDGER_ENTRIES_MAX CONFIG_RECIPIENTS_MAX /* in one record request */
 #define LEDGER_FOUND_MAX 16 /* entries in one lookup answer */
 
 struct deliver_store {
