@@ -66,6 +66,18 @@ delivery_outcome_clear(struct delivery *delivery)
 
 /* --- looking up --- */
 
+/* The log line of a message that is answered without asking a backend says why; of several recipients, for the first of them. */
+static void
+explain_entry(struct delivery *delivery, size_t index, bool taken, const char *queue_id)
+{
+	if (delivery->record->reason != NULL)
+		return;
+	char *reason = memory_format("ledger: <%s> %s before (queue ID %s)", delivery_address(delivery, index), taken ? "was given it" : "refused it",
+	    queue_id);
+	record_set(&delivery->record->reason, reason);
+	memory_free(&reason);
+}
+
 static void
 take_entry(struct delivery *delivery, size_t index, const struct ledger_entry *entry)
 {
@@ -79,6 +91,7 @@ take_entry(struct delivery *delivery, size_t index, const struct ledger_entry *e
 	else
 		reply_set(&outcome->reply, taken ? 250 : 550, taken ? "2.0.0" : "5.0.0", taken ? "Ok" : "Refused before");
 	shared_count(delivery->relay->page, COUNTER_LEDGER_HITS, 1);
+	explain_entry(delivery, index, taken, entry->queue_id);
 	delivery_note(delivery, RECORD_EVENT_LEDGER, "<%s>: this message was %s before (queue ID %s): %d, not sent again",
 	    delivery_address(delivery, index), taken ? "delivered" : "refused", entry->queue_id, outcome->reply.code);
 }

@@ -7,6 +7,7 @@ import pytest
 
 from backend import Close
 from client import Client, message
+from gateway import wait_until
 
 STANDING_BACKEND = {"lmtp": True}
 STANDING = {"recipient_cache": "0s", "limits": {"errors": 1000, "commands": 1000}, "timeouts": {"backend_retry": "1ms"}}
@@ -97,11 +98,14 @@ def test_the_retry_comes_over_another_session_with_other_trace_headers(standing,
     client = standing.connect()
     u, v, _ = people
     client.mail(recipients=(f"{u}@example.org", f"{v}@example.org"))
-    assert client.data(original).code // 100 == 4
+    first = client.data(original)
+    assert first.code // 100 == 4
     other = standing.connect()
     retry = b"Received: from other.example by queue.example; date\r\n" + original
     assert as_a_sender_would(other, retry, [u, v]) == {u: 250, v: 250}
     assert deliveries(standing.backend) == {"u": 1, "v": 1}
+    wait_until(lambda: f'reason="ledger: <{u}@example.org> was given it before (queue ID {first.queue_id})"' in standing.gateway.log(),
+               what="a log line that says why no backend was asked")
 
 
 def test_another_message_to_the_same_recipients_is_not_taken_for_the_retry(standing, people):
