@@ -9,18 +9,31 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "dns/name.h"
+#include "dns/share.h"
 #include "dns/task.h"
 
 #define CLASS_IN 1
 #define SECURITY_BOGUS 1
 #define SECURITY_SECURE 2
 
+/* A question inside libunbound. It outlives the asker: what nobody waits for any more still holds its socket there, and counts. */
+struct handed {
+	struct resolver *resolver;
+	struct share *share;
+	struct question *question; /* NULL when nobody waits */
+	int unbound_id;
+	LIST_ENTRY(handed) link;
+};
+
 struct question {
 	struct task task;
+	struct share_waiter waiter; /* while is_waiting */
+	struct share *share; /* while is_waiting */
 	char *name; /* as asked */
+	struct dns_name wire;
 	uint16_t type;
-	int unbound_id; /* valid while is_asked */
-	bool is_asked; /* libunbound will call back */
+	bool is_waiting; /* its domain has too many under way */
+	struct handed *handed; /* libunbound will call back; NULL before and after */
 	struct event *deadline;
 	struct dns_answer answer; /* once ready */
 	resolver_callback *callback;
@@ -36,6 +49,8 @@ task_start(struct resolver *resolver, struct task *task, const struct task_class
 	task->id = id_map_add(resolver->tasks, task);
 	return task->id;
 }
+
+static bool question_hand_over(struct question *question, struct share *share);
 
 static void
 ready_timer_arm(struct resolver *resolver)
@@ -69,6 +84,19 @@ task_forget(struct task *task)
 	}
 }
 
+/* Those that waited for others of their domain, as far as there is room now. */
+static void
+waiting_questions_hand_over(struct resolver *resolver)
+{
+	struct share_waiter *waiter;
+
+	while ((waiter = share_next(resolver->shares)) != NULL) {
+		struct question *question = (struct question *)((char *)waiter - offsetof(struct question, waiter));
+		question->is_waiting = false;
+		question_hand_over(question, question->share);
+	}
+}
+
 /* Finishes what was ready when this turn began; what becomes ready meanwhile waits for the next. */
 static void
 ready_tasks_finish(evutil_socket_t descriptor, short what, void *context)
@@ -77,6 +105,7 @@ ready_tasks_finish(evutil_socket_t descriptor, short what, void *context)
 	bool freed = false;
 
 	(void)descriptor, (void)what;
+	waiting_questions_hand_over(resolver);
 	resolver->freed = &freed;
 	for (size_t left = resolver->ready_count; left > 0 && !TAILQ_EMPTY(&resolver->ready); left--) {
 		struct task *task = TAILQ_FIRST(&resolver->ready);
@@ -89,12 +118,27 @@ ready_tasks_finish(evutil_socket_t descriptor, short what, void *context)
 		ready_timer_arm(resolver);
 }
 
+/* The library goes on in the background; what it learns late is in its cache for the next asker. */
+static void
+question_leave(struct question *question)
+{
+	struct shares *shares = question->task.resolver->shares;
+
+	if (question->handed != NULL)
+		question->handed->question = NULL;
+	question->handed = NULL;
+	if (question->is_waiting) {
+		share_wait_end(shares, question->share, &question->waiter);
+		share_release(shares, question->share);
+	}
+	question->is_waiting = false;
+}
+
 static void
 question_free(struct question *question)
 {
 	task_forget(&question->task);
-	if (question->is_asked)
-		ub_cancel(question->task.resolver->unbound, question->unbound_id);
+	question_leave(question);
 	if (question->deadline != NULL)
 		event_free(question->deadline);
 	dns_answer_clear(&question->answer);
@@ -138,12 +182,28 @@ question_make_ready(struct question *question)
 }
 
 static void
+handed_free(struct handed *handed)
+{
+	struct shares *shares = handed->resolver->shares;
+
+	LIST_REMOVE(handed, link);
+	share_leave(shares, handed->share);
+	share_release(shares, handed->share);
+	memory_free_block(handed);
+}
+
+static void
 question_answered(void *context, int rcode, void *packet, int length, int security, char *why_bogus, int was_ratelimited)
 {
-	struct question *question = context;
+	struct handed *handed = context;
+	struct question *question = handed->question;
 
 	(void)why_bogus, (void)was_ratelimited;
-	question->is_asked = false;
+	ready_timer_arm(handed->resolver); /* somebody may go on in its place */
+	handed_free(handed);
+	if (question == NULL)
+		return;
+	question->handed = NULL;
 	/* The packet is only to be looked at when the library's own rcode is 0; the real one is then in its header. */
 	if (security == SECURITY_BOGUS)
 		dns_answer_init(&question->answer, DNS_STATUS_BOGUS, question->name, question->type);
@@ -162,9 +222,7 @@ question_too_late(evutil_socket_t descriptor, short what, void *context)
 	struct question *question = context;
 
 	(void)descriptor, (void)what;
-	/* The library goes on in the background; what it learns late is in its cache for the next asker. */
-	ub_cancel(question->task.resolver->unbound, question->unbound_id);
-	question->is_asked = false;
+	question_leave(question);
 	dns_answer_init(&question->answer, DNS_STATUS_TIMEOUT, question->name, question->type);
 	question_make_ready(question);
 }
@@ -184,43 +242,58 @@ deadline_arm(struct question *question)
 
 /* Hands the question to the library. True when it was answered inside the call, which means: from the cache. */
 static bool
-question_hand_over(struct question *question, const struct dns_name *name)
+question_hand_over(struct question *question, struct share *share)
 {
+	struct resolver *resolver = question->task.resolver;
+	struct handed *handed = memory_new(sizeof *handed);
 	char text[DNS_NAME_TEXT_SIZE + 1];
+	int unbound_id = 0;
 
 	/* Written out again from wire form: the library sees no byte that we did not escape. */
-	dns_name_to_text(name, text);
+	dns_name_to_text(&question->wire, text);
 	strcat(text, ".");
-	question->is_asked = true;
-	int error = ub_resolve_event(question->task.resolver->unbound, text, question->type, CLASS_IN, question, question_answered,
-	    &question->unbound_id);
-	if (error != 0 && question->is_asked)
-		question_answered(question, 2, NULL, 0, 0, NULL, 0);
-	return !question->is_asked && error == 0;
+	*handed = (struct handed){.resolver = resolver, .share = share, .question = question};
+	LIST_INSERT_HEAD(&resolver->handed, handed, link);
+	share_enter(resolver->shares, share);
+	question->handed = handed;
+	int error = ub_resolve_event(resolver->unbound, text, question->type, CLASS_IN, handed, question_answered, &unbound_id);
+	if (question->handed == NULL) /* and `handed` is gone */
+		return error == 0;
+	handed->unbound_id = unbound_id;
+	if (error != 0)
+		question_answered(handed, 2, NULL, 0, 0, NULL, 0);
+	return false;
 }
 
 uint64_t
 resolver_ask(struct resolver *resolver, const char *name, uint16_t type, resolver_callback *callback, void *context)
 {
 	struct question *question = memory_new(sizeof *question);
-	struct dns_name wire;
+	bool from_cache = false;
 
 	question->name = memory_copy_string(name);
 	question->type = type;
 	question->callback = callback;
 	question->context = context;
 	uint64_t id = task_start(resolver, &question->task, &question_class);
-	if (!dns_name_from_text(name, &wire)) {
+	if (!dns_name_from_text(name, &question->wire)) {
 		dns_answer_init(&question->answer, DNS_STATUS_MALFORMED, name, type);
 		task_make_ready(&question->task);
 		return id;
 	}
-	bool from_cache = question_hand_over(question, &wire);
+	struct share *share = share_of(resolver->shares, &question->wire);
+	if (!share_is_waited_for(share) && share_has_room(resolver->shares, share)) {
+		from_cache = question_hand_over(question, share);
+	} else {
+		question->is_waiting = true;
+		question->share = share;
+		share_wait(resolver->shares, share, &question->waiter);
+	}
 	if (resolver->page != NULL) {
 		shared_count(resolver->page, COUNTER_DNS_QUESTIONS, 1);
 		shared_count(resolver->page, COUNTER_DNS_CACHE_HITS, from_cache);
 	}
-	if (question->is_asked)
+	if (question->handed != NULL || question->is_waiting)
 		deadline_arm(question);
 	return id;
 }
@@ -249,6 +322,8 @@ resolver_new(struct event_base *base, const struct resolver_options *options)
 	resolver->base = base;
 	resolver->unbound = unbound;
 	resolver->tasks = id_map_new();
+	resolver->shares = shares_new();
+	LIST_INIT(&resolver->handed);
 	TAILQ_INIT(&resolver->all);
 	TAILQ_INIT(&resolver->ready);
 	resolver->ready_timer = evtimer_new(base, ready_tasks_finish, resolver);
@@ -273,7 +348,13 @@ resolver_free(struct resolver **resolver_address)
 		struct task *task = TAILQ_FIRST(&resolver->all);
 		task->class->discard(task);
 	}
+	while (!LIST_EMPTY(&resolver->handed)) {
+		struct handed *handed = LIST_FIRST(&resolver->handed);
+		ub_cancel(resolver->unbound, handed->unbound_id);
+		handed_free(handed);
+	}
 	event_free(resolver->ready_timer);
+	shares_free(&resolver->shares);
 	ub_ctx_delete(resolver->unbound);
 	id_map_free(&resolver->tasks);
 	hosts_table_clear(&resolver->hosts);

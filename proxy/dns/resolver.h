@@ -11,6 +11,10 @@
 #include "dns/answer.h"
 #include "wire/shared_memory.h"
 
+/* Descriptors a resolver may hold. */
+#define RESOLVER_UDP_SOCKETS 2048
+#define RESOLVER_TCP_SOCKETS 16
+
 struct resolver;
 
 struct resolver_options {

@@ -11,6 +11,9 @@
 #include "base/network.h"
 #include "dns/task.h"
 
+#define TEXT(number) #number
+#define TEXT_OF(number) TEXT(number)
+
 struct option {
 	const char *name;
 	const char *value;
@@ -35,10 +38,10 @@ static const struct option options_fixed[] = {
 	{"rrset-cache-slabs:", "1"},
 	{"infra-cache-slabs:", "1"},
 	{"key-cache-slabs:", "1"},
-	/* Descriptors in use at once for UDP and TCP; further questions wait in the library. */
-	{"outgoing-range:", "512"},
+	/* Sockets for UDP, as many as questions are handed over at once (dns/share.h): none waits inside the library. */
+	{"outgoing-range:", TEXT_OF(RESOLVER_UDP_SOCKETS)},
 	{"num-queries-per-thread:", "4096"},
-	{"outgoing-num-tcp:", "16"},
+	{"outgoing-num-tcp:", TEXT_OF(RESOLVER_TCP_SOCKETS)},
 	/* A near server teaches the library a round trip of 50 ms; five tries are then over in a second, and one second of a busy server
 	 * loses questions. Our own deadline bounds the tries. */
 	{"outbound-msg-retry:", "16"},

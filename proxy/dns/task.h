@@ -34,6 +34,8 @@ struct resolver {
 	struct event_base *base;
 	struct ub_ctx *unbound;
 	struct id_map *tasks;
+	struct shares *shares;
+	LIST_HEAD(handed_list, handed) handed; /* inside libunbound */
 	TAILQ_HEAD(task_list, task) all;
 	TAILQ_HEAD(ready_list, task) ready;
 	size_t ready_count;

@@ -9,8 +9,9 @@
 #include "master/privileges.h"
 #include "wire/message_store.h"
 #include "wire/shared_memory.h"
+#include "dns/resolver.h"
 
-#define DESCRIPTORS_BESIDE 256 /* DNS sockets, channels, descriptors in flight, the rest of a process */
+#define DESCRIPTORS_BESIDE (256 + RESOLVER_UDP_SOCKETS + RESOLVER_TCP_SOCKETS) /* DNS, channels, descriptors in flight, the rest of a process */
 /* Proxies and workers of a generation: there can be two, each with a deliver; beside them journal, master, those that are just leaving. */
 #define PROCESSES_MAX ((SHARED_SLOTS - 8) / 2)
 #define WORKERS_MIN 2 /* one that hangs must not be all of them */
