@@ -17,6 +17,7 @@
 #define WATCH_TICKS 20 /* looks at each worker within one deadline */
 #define SILENCES_MAX 4 /* longest deadlines that a job may lie unannounced in a worker, whatever the worker announces instead */
 #define ALONE_DEADLINES 2 /* deadlines without any worker: then none will come soon */
+#define QUEUE_PATIENCE_US 1000000 /* so long the first of many may wait */
 #define MIB (1u << 20)
 
 enum job_place { JOB_QUEUED, JOB_IN_WORKER, JOB_ENDED };
@@ -32,6 +33,7 @@ struct pool_job {
 	enum job_place place;
 	enum job_end end;
 	unsigned sends;
+	int64_t submitted_us;
 	int64_t sent_us, announced_us; /* monotonic; announced_us 0 = not seen yet */
 	TAILQ_ENTRY(pool_job) link; /* of the place */
 };
@@ -503,6 +505,7 @@ worker_pool_submit(struct worker_pool *pool, struct worker_job *what, struct mes
 	job->bytes = message != NULL ? message_store_length(message) : 0;
 	job->callback = callback;
 	job->context = context;
+	job->submitted_us = clock_monotonic_us(pool->options.clock);
 	job->place = JOB_QUEUED;
 	TAILQ_INSERT_TAIL(&pool->queue, job, link);
 	queue_count(pool, 1);
@@ -642,7 +645,10 @@ worker_pool_is_full(const struct worker_pool *pool)
 {
 	if (pool->worker_count == 0 && clock_monotonic_us(pool->options.clock) - pool->alone_since_us > ALONE_DEADLINES * deadline_us(pool, 0))
 		return true;
-	return pool->queued >= POOL_QUEUE_MAX;
+	if (pool->queued < POOL_QUEUE_MAX)
+		return false;
+	/* Many that come back at one time, from waiting for a dead name server, are done in a moment. */
+	return clock_monotonic_us(pool->options.clock) - TAILQ_FIRST(&pool->queue)->submitted_us >= QUEUE_PATIENCE_US;
 }
 
 size_t
