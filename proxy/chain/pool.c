@@ -14,6 +14,7 @@
 
 #define DEADLINE_MS 5000
 #define DEADLINE_PER_MIB_MS 1000
+#define SLOW_US 20000 /* a worker without progress for so long gets nothing more behind what it has */
 #define WATCH_TICKS 20 /* looks at each worker within one deadline */
 #define SILENCES_MAX 4 /* longest deadlines that a job may lie unannounced in a worker, whatever the worker announces instead */
 #define ALONE_DEADLINES 2 /* deadlines without any worker: then none will come soon */
@@ -177,7 +178,14 @@ job_again(struct worker_pool *pool, struct pool_job *job)
 	}
 }
 
-/* Its jobs go back to the front of the queue, in order; the announced one, and `accused` (may be NULL), do not. */
+/* Who gave nonsense as an answer may be at the next job already, which cannot help it. */
+static bool
+is_blamed(const struct worker *worker, const struct pool_job *job, enum job_end end, const struct pool_job *accused)
+{
+	return end == JOB_BAD_RESULT ? job == accused : is_announced(worker, job);
+}
+
+/* Its jobs go back to the front of the queue, in order; the announced one does not, or after a bad result `accused` (may be NULL). */
 static void
 worker_end(struct worker *worker, enum job_end end, const struct pool_job *accused)
 {
@@ -189,7 +197,7 @@ worker_end(struct worker *worker, enum job_end end, const struct pool_job *accus
 		pool->alone_since_us = clock_monotonic_us(pool->options.clock);
 	while ((job = TAILQ_LAST(&worker->jobs, pool_jobs)) != NULL) {
 		job_take_from_worker(worker, job);
-		if (job == accused || is_announced(worker, job))
+		if (is_blamed(worker, job, end, accused))
 			job_finish(job, end);
 		else
 			job_again(pool, job);
@@ -212,7 +220,8 @@ worker_kill(struct worker *worker, enum job_end end, const struct pool_job *accu
 
 /* ---- results ---- */
 
-/* False: nobody honest sends this. `job` is then the one it was meant for, or NULL. */
+/* Answers come in the order of the jobs: what belongs to no job at all is the doing of the first one.
+ * False: nobody honest sends this. `job` is then the one it was meant for, or NULL. */
 static bool
 result_read(struct worker *worker, struct frame_reader *payload, struct run_result *result, struct pool_job **job)
 {
@@ -239,7 +248,7 @@ on_result(struct worker *worker, struct frame_reader *payload)
 
 	if (!result_read(worker, payload, &result, &job)) {
 		run_result_clear(&result);
-		worker_kill(worker, JOB_BAD_RESULT, job);
+		worker_kill(worker, JOB_BAD_RESULT, job != NULL ? job : TAILQ_FIRST(&worker->jobs));
 		return true;
 	}
 	worker_pool_callback *callback = job->callback;
@@ -265,7 +274,7 @@ on_frame(void *context, uint16_t type, struct frame_reader *payload, int *descri
 	(void)descriptors;
 	if (type == WORKER_RESULT && descriptor_count == 0)
 		return on_result(worker, payload);
-	worker_kill(worker, JOB_BAD_RESULT, NULL);
+	worker_kill(worker, JOB_BAD_RESULT, TAILQ_FIRST(&worker->jobs));
 	return true;
 }
 
@@ -273,10 +282,12 @@ on_frame(void *context, uint16_t type, struct frame_reader *payload, int *descri
 static void
 on_closed(void *context, const char *reason)
 {
+	struct worker *worker = context;
+
 	if (strncmp(reason, "closed", strlen("closed")) == 0 || strcmp(reason, "read error") == 0)
-		worker_end(context, JOB_KILLED_WORKER, NULL);
+		worker_end(worker, JOB_KILLED_WORKER, NULL);
 	else
-		worker_kill(context, JOB_BAD_RESULT, NULL);
+		worker_kill(worker, JOB_BAD_RESULT, TAILQ_FIRST(&worker->jobs));
 }
 
 /* ---- sending ---- */
@@ -298,11 +309,18 @@ has_large(const struct worker *worker)
 	return false;
 }
 
+/* Whatever it has may be what kills it after the deadline: who can still choose waits for another one. */
+static bool
+is_slow(const struct worker *worker)
+{
+	return worker->count > 0 && clock_monotonic_us(worker->pool->options.clock) - worker->seen_us > SLOW_US;
+}
+
 /* All proxies leave the same worker, that of the lowest slot, to small messages; and nothing small waits behind something large. */
 static bool
 may_take(const struct worker_pool *pool, const struct worker *worker, const struct pool_job *job)
 {
-	if (worker->count >= WORKER_JOBS_MAX)
+	if (worker->count >= WORKER_JOBS_MAX || is_slow(worker))
 		return false;
 	if (is_large(job))
 		return pool->worker_count == 1 || worker != TAILQ_FIRST(&pool->workers);

@@ -17,7 +17,7 @@
 #include "filters/job.h"
 
 #define WORKER_JOBS_MAX 2 /* jobs of ours in one worker: one runs, the next is there already */
-#define JOB_SENDS_MAX 3 /* then nobody runs it */
+#define JOB_SENDS_MAX 10 /* to workers that died before they began it; then nobody runs it */
 #define JOB_LARGE (1u << 20) /* bytes of a message whose jobs leave one worker to the others */
 #define POOL_QUEUE_MAX 256 /* jobs waiting; more, and for a second, and no new message is accepted (those under way still may add theirs) */
 

@@ -215,6 +215,8 @@ run_job_ended(void *context, enum job_end end, struct run_result *result)
 	CHECK_MAGIC(run, CHAIN_RUN_MAGIC);
 	run->job_id = 0;
 	if (run->state == RUN_AHEAD_JOB) {
+		if (end != JOB_ANSWERED)
+			story_note(run, "filters %s ... ahead of the message: %s", run_filter(run, run->job.first)->name, job_end_text(end));
 		take_questions_ahead(run, result);
 		return true;
 	}

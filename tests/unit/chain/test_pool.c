@@ -301,16 +301,31 @@ START_TEST(liars_are_killed)
 }
 END_TEST
 
-/* Whose job it was cannot be known: the worker goes, and the job is sent again until nobody is left who could run it. */
+/* It answers for a job that it does not have: the one whose turn it was pays, and no second worker for it. */
 START_TEST(unknown_jobs)
 {
 	struct world world;
 
-	world_open(&world, JOB_SENDS_MAX);
+	world_open(&world, 2);
 	struct task *task = submit(&world, "unknown", world.small);
 	run_until(&world, 1);
-	ck_assert_int_eq(task->end, JOB_NOT_RUN);
-	ck_assert_uint_eq(world.killed_count, JOB_SENDS_MAX);
+	ck_assert_int_eq(task->end, JOB_BAD_RESULT);
+	ck_assert_uint_eq(world.killed_count, 1);
+	world_close(&world);
+}
+END_TEST
+
+/* The liar is at the next job already when its lie is read: that one is not to blame. */
+START_TEST(who_comes_behind_a_liar_is_run_again)
+{
+	struct world world;
+
+	world_open(&world, 1);
+	struct task *lie = submit(&world, "unsound", world.small), *next = submit(&world, "hang", world.small);
+	run_for(&world, DEADLINE_MS / 2);
+	ck_assert_int_eq(lie->end, JOB_BAD_RESULT);
+	ck_assert(!next->over);
+	ck_assert_uint_eq(worker_pool_queued(world.pool), 1);
 	world_close(&world);
 }
 END_TEST
@@ -444,5 +459,6 @@ START_TEST(nobody_there)
 END_TEST
 
 SUITE_MAIN("pool", answers, waits_for_the_first_worker, only_the_announced_job_is_blamed, a_worker_that_leaves_is_not_blamed_on_anybody,
-    a_hanging_job_is_killed, a_mute_worker_is_replaced, liars_are_killed, unknown_jobs, large_jobs_leave_a_worker, cancelled_jobs,
+    a_hanging_job_is_killed, a_mute_worker_is_replaced, liars_are_killed, unknown_jobs, who_comes_behind_a_liar_is_run_again,
+    large_jobs_leave_a_worker, cancelled_jobs,
     what_does_not_fit, other_generations_and_used_slots, fullness, nobody_there)
