@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "mail/printable.h"
 #include "front/judge.h"
 #include "front/transaction.h"
 #include "relay/capabilities.h"
@@ -353,18 +354,29 @@ transaction_reverse_name_known(struct transaction *transaction)
 	judge_go_on(transaction);
 }
 
+/* What there is room for of the text when `behind` stands behind its last line. */
+static struct span
+text_cut(const struct reply *reply, const char *behind)
+{
+	const char *last = strrchr(reply->text, '\n');
+	size_t used = strlen("250 ") + strlen(reply->enhanced) + strlen(" ") + strlen(behind) + strlen("\r\n");
+
+	last = last != NULL ? last + 1 : reply->text;
+	return span_make(reply->text, (size_t)(last - reply->text) + printable_cut(span_of(last), REPLY_WIRE_LINE_MAX - used).length);
+}
+
 /* Every final reply names the queue ID, so that an administrator can ask the trace about it. */
 static void
 add_queue_id(struct reply *reply, const char *queue_id)
 {
-	char *text = reply->text;
+	bool is_bare = reply->code == 250 && (reply->text[0] == '\0' || strcmp(reply->text, "Ok") == 0);
+	char *behind = memory_format(reply->code == 250 ? "%sOk: queued as %s" : "%s(queue ID %s)", is_bare ? "" : " ", queue_id);
+	struct span text = is_bare ? span_of("") : text_cut(reply, behind);
+	char *whole = memory_format("%.*s%s", (int)text.length, text.at, behind);
 
-	if (reply->code == 250)
-		reply->text = memory_format("%s%sOk: queued as %s", text[0] != '\0' && strcmp(text, "Ok") != 0 ? text : "",
-		    text[0] != '\0' && strcmp(text, "Ok") != 0 ? " " : "", queue_id);
-	else
-		reply->text = memory_format("%s (queue ID %s)", text, queue_id);
-	memory_free(&text);
+	memory_free(&reply->text);
+	memory_free(&behind);
+	reply->text = whole;
 }
 
 const struct reply *
