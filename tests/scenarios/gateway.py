@@ -62,6 +62,8 @@ ACCIDENT = re.compile(r".*(?:assertion failed|Sanitizer|runtime error:|ended: si
 class Gateway:
     """Writes a configuration, starts the daemon, asks it questions through its own commands."""
 
+    program = PROGRAM
+
     def __init__(self, folder, backends, port=None, **options):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,7 @@ class Gateway:
         self.starts += 1
         self.stderr = open(self.folder / "stderr", "ab")
         self.process = subprocess.Popen(
-            [str(PROGRAM), "run", "-c", str(self.config_file)], stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr,
+            [str(self.program), "run", "-c", str(self.config_file)], stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr,
             cwd=self.folder, preexec_fn=die_with_parent)
         wait_until(self._answers, START_SECONDS, what=f"gateway on port {self.port}: {self.log()[-2000:]}")
         return self
@@ -118,7 +120,7 @@ class Gateway:
 
     def run(self, *arguments, check=True, **options):
         """Another subcommand of the same program; returns the finished process."""
-        done = subprocess.run([str(PROGRAM), *arguments], capture_output=True, text=True, timeout=60, cwd=self.folder, **options)
+        done = subprocess.run([str(self.program), *arguments], capture_output=True, text=True, timeout=60, cwd=self.folder, **options)
         if check and done.returncode != 0:
             raise AssertionError(f"{arguments}: exit {done.returncode}: {done.stderr}{done.stdout}")
         return done
