@@ -10,7 +10,6 @@
 
 #define BUCKETS 1024
 #define LOOKED_AT_MAX 64 /* domains per call of share_next */
-#define LABELS_MAX 128
 
 struct share {
 	size_t length;
@@ -68,17 +67,15 @@ labels_of_domain(const uint8_t *key, size_t length)
 static size_t
 key_make(const struct dns_name *name, uint8_t *key)
 {
-	uint8_t lower[DNS_NAME_WIRE_MAX];
-	size_t starts[LABELS_MAX], count = 0, at = 0;
+	uint8_t lower[DNS_NAME_WIRE_MAX] = {0};
+	size_t count = 0, start = 0;
 
 	for (size_t i = 0; i < name->length; i++)
 		lower[i] = name->bytes[i] >= 'A' && name->bytes[i] <= 'Z' ? (uint8_t)(name->bytes[i] | 0x20) : name->bytes[i];
-	while (at < name->length && lower[at] != 0 && count < LABELS_MAX) {
-		starts[count++] = at;
-		at += 1u + lower[at];
-	}
-	size_t kept = labels_of_domain(lower, name->length);
-	size_t start = count > kept ? starts[count - kept] : 0;
+	for (size_t at = 0; lower[at] != 0; at += 1u + lower[at])
+		count++;
+	for (size_t kept = labels_of_domain(lower, name->length); count > kept; count--)
+		start += 1u + lower[start];
 	memcpy(key, lower + start, name->length - start);
 	return name->length - start;
 }

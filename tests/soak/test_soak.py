@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "scenarios")]
 
+import dns_attack
 import kills
 import reloads
 import slow_clients
@@ -30,3 +31,11 @@ def test_slow_clients(tmp_path):
     figures = slow_clients.run(tmp_path, count=5000, seconds=20)
     tell("slow clients", figures)
     assert figures["with"]["p99 ms"] < 1000
+
+
+def test_dead_name_servers(tmp_path):
+    """Each waiting message with one dead name, and each with the ten that RFC 7208 allows."""
+    for domain in ("dead.example", "many.example"):
+        figures = dns_attack.run(tmp_path / domain, 1000, 20, domain, timeout=5, proxies=2)
+        tell(f"dead name servers, {domain}", figures)
+        dns_attack.check(figures, 5)
