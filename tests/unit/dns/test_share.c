@@ -84,7 +84,7 @@ START_TEST(many_domains_leave_something)
 	struct shares *shares = shares_new();
 	struct share *dead[DOMAINS], *next;
 	size_t taken[DOMAINS];
-	char name[32];
+	char name[48];
 
 	for (int i = 0; i < DOMAINS; i++) {
 		snprintf(name, sizeof name, "dead%d.example%d", i, i);
