@@ -220,7 +220,8 @@ const struct schema_row schema_rows[] = {
 	        "itself does not count."},
 	{.name = "strict_addresses", .type = &value_boolean, MEMBER(strict_addresses), .default_text = "false",
 	    .unit = "refuse senders that RFC 5321 does not allow", .description = "MAIL FROM:a@example.org without angle brackets, a..b@, .a@, a local part of "
-	        "more than 64 bytes, an underscore in the sender's domain: some devices, forwarders and providers send these."},
+	        "more than 64 bytes, an underscore in the sender's domain, an EHLO name with blanks: some devices, forwarders and providers "
+	        "send these."},
 	{.name = "line_ends", .type = &value_choice, MEMBER(line_ends), .words = line_ends_words, .default_text = "reject",
 	    .unit = "what a bare CR or LF in a message does",
 	    .description = "reject refuses the message; normalise makes each a CR LF before anything else sees it. Neither passes one on: "

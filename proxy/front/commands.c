@@ -70,7 +70,9 @@ check_hello(struct running_command *running)
 {
 	if (running->argument.length == 0)
 		return refuse(running->session, 501, "5.5.4", "a domain name is needed");
-	if (!command_parse_hello(running->argument, true))
+	if (command_parse_hello(running->argument, true))
+		return true;
+	if (running->session->front->config->strict_addresses || !command_hello_is_harmless(running->argument))
 		return refuse(running->session, 501, "5.5.4", "not a domain name or an address literal");
 	return true;
 }

@@ -549,3 +549,15 @@ command_parse_hello(struct span argument, bool utf8_allowed)
 		argument.length--;
 	return domain_is_valid(argument, utf8_allowed, true);
 }
+
+bool
+command_hello_is_harmless(struct span argument)
+{
+	for (size_t i = 0; i < argument.length; i++) {
+		char byte = argument.at[i];
+
+		if (byte < ' ' || byte > '~' || strchr("()<>[]@,;\"\\", byte) != NULL)
+			return false;
+	}
+	return argument.length > 0;
+}

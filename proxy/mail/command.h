@@ -81,5 +81,8 @@ bool command_parse_bdat(struct span argument, uint64_t *size, bool *last);
 /* Argument of EHLO/HELO: a domain (underscores and a dot at the end are let pass) or an address literal.
  * RFC 5321 4.1.4: not refused for being wrong in DNS; syntax only. */
 bool command_parse_hello(struct span argument, bool utf8_allowed);
+/* What real clients say instead ("My Computer", "host:25", "WIN-ABC$"): visible ASCII and blanks, without the characters that mean
+ * something in a Received field. */
+bool command_hello_is_harmless(struct span argument);
 
 #endif

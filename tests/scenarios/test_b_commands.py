@@ -13,7 +13,7 @@ OK, SYNTAX, ORDER, PARAMETER = (250, "2.1.0"), (501, "5.5.4"), (503, "5.5.1"), (
 
 REPLIES = [
     # where, command, code and enhanced code
-    ("connected", "EHLO", *SYNTAX), ("connected", "HELO", *SYNTAX), ("connected", "EHLO bad domain!", *SYNTAX),
+    ("connected", "EHLO", *SYNTAX), ("connected", "HELO", *SYNTAX), ("connected", "EHLO <bad domain>", *SYNTAX),
     ("connected", "MAIL FROM:<a@b.example>", *ORDER), ("connected", "RCPT TO:<u@example.org>", *ORDER), ("connected", "DATA", *ORDER),
     ("connected", "BDAT 0 LAST", *ORDER), ("connected", "NOOP", 250, "2.0.0"), ("connected", "NOOP anything", 250, "2.0.0"),
     ("connected", "RSET", 250, "2.0.0"), ("connected", "RSET now", *SYNTAX), ("connected", "HELP", 214, "2.0.0"),
@@ -269,9 +269,19 @@ def test_senders_the_grammar_does_not_know_are_taken_as_they_are(standing, sende
     assert taken.sender.startswith(f"FROM:<{sender}>") and taken.data.startswith(f"Return-Path: <{sender}>\r\n".encode())
 
 
+def test_names_that_real_clients_call_themselves(gateway, backend):
+    for name in ("My Computer", "host:25", "WIN-ABC$"):
+        with Client(gateway.port) as client:
+            client.greet(name)
+            assert client.send(message("name")).code == 250
+        assert f"Received: from {name.replace(chr(32), chr(63))} (".encode() in backend.messages[-1].data
+
+
 def test_strict_addresses(gateway_factory, backend):
     client = Client(gateway_factory(backend, strict_addresses=True).port)
-    client.greet()
+    client.reply()
+    assert client.say("EHLO My Computer").code == 501
+    client.expect("EHLO client.example", 250)
     for sender in ("a@b.example", "<a..b@c.example>", "<a@b_c.example>", f"<{'a' * 65}@b.example>"):
         assert client.say(f"MAIL FROM:{sender}").code == 501
     client.mail()

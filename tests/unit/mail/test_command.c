@@ -404,6 +404,12 @@ START_TEST(hello)
 	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
 		ck_assert_msg(!command_parse_hello(span_of(refused[i]), false), "%s", refused[i]);
 	ck_assert(command_parse_hello(span_of("caf" E_ACUTE ".example"), true));
+	static const char *const harmless[] = {"My Computer", "host:25", "WIN-ABC$"};
+	static const char *const harmful[] = {"", "x) by evil.example (y", "<script>", "a;b", "caf" E_ACUTE " bar", "a\tb", "a\"b", "a\\b", "[x"};
+	for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
+		ck_assert_msg(command_hello_is_harmless(span_of(harmless[i])), "%s", harmless[i]);
+	for (size_t i = 0; i < sizeof harmful / sizeof harmful[0]; i++)
+		ck_assert_msg(!command_hello_is_harmless(span_of(harmful[i])), "%s", harmful[i]);
 }
 END_TEST
 
