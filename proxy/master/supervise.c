@@ -179,7 +179,8 @@ switch_generation(struct supervisor *supervisor)
 		hand_over(supervisor, before->deliver, before, supervisor->current);
 	log_info("reload: generation %u serves, generation %u drains", supervisor->current->number, before->number);
 	listeners_free(&before->listeners);
-	retire_seats(supervisor, ROLE_PROXY, before, before->config->timeouts.drain);
+	/* What is at a backend when the sessions' time is over is bounded by its own budget; killed there, it would double. */
+	retire_seats(supervisor, ROLE_PROXY, before, before->config->timeouts.drain + before->config->timeouts.end_of_data);
 	supervisor->answer_owed = true;
 }
 

@@ -125,6 +125,22 @@ def test_a_client_that_hears_its_answer_after_the_deadline_begins_nothing_new(ga
     wait_until(lambda: len(gateway.processes("proxy")) == 1, what="the old proxy has gone")
 
 
+def test_a_slow_backend_is_waited_for_by_the_old_generation(gateway_factory, backend):
+    """Longer than drain_timeout and the grace behind it: the backend takes the message, and the client must hear so."""
+    backend.rules["EOD"] = Delay(12.5)
+    gateway = gateway_factory(backend, drain_timeout="500ms")
+    client = Client(gateway.port, timeout=30)
+    client.greet()
+    client.mail()
+    client.expect("DATA", 354)
+    client.raw(message("slow") + b".\r\n")
+    wait_until(lambda: backend.said("DATA"), what="the message is at the backend")
+    gateway.command("reload")
+    assert client.reply().code == 250
+    assert len(backend.messages) == 1
+    wait_until(lambda: len(gateway.processes("proxy")) == 1, what="the old proxy has gone")
+
+
 # --- deaths ---
 
 
