@@ -213,9 +213,15 @@ records_take(const struct packet *packet, const struct raw_record *raw, size_t c
 
 	if (answer->type != DNS_TYPE_CNAME && !chain_follow(packet, raw, count, owner, answer, &any_ttl))
 		return DNS_STATUS_MALFORMED;
-	for (size_t i = 0; i < count && answer->count < DNS_ANSWER_RECORDS_MAX; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (raw[i].type != answer->type || raw[i].class != CLASS_IN || !dns_name_equal(&raw[i].owner, owner))
 			continue;
+		if (answer->count == DNS_ANSWER_RECORDS_MAX) {
+			/* Of texts one is looked for, and the order changes from answer to answer: part of them is as good as none. */
+			if (answer->type == DNS_TYPE_TXT)
+				return DNS_STATUS_TOO_LARGE;
+			break;
+		}
 		if (!record_keep(packet, &raw[i], &answer->records[answer->count]))
 			return DNS_STATUS_MALFORMED;
 		bytes += answer->records[answer->count++].length;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DNS_ANSWER_RECORDS_MAX 128 /* records kept of one answer */
+#define DNS_ANSWER_RECORDS_MAX 128 /* records kept of one answer; with more TXT records than that it is too large */
 #define DNS_ANSWER_BYTES_MAX (64u << 10)
 
 #define DNS_STATUSES(X) \

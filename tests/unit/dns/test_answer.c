@@ -302,6 +302,15 @@ START_TEST(too_many_records)
 	ck_assert_uint_eq(answer.count, DNS_ANSWER_RECORDS_MAX);
 	ck_assert_uint_eq(answer.records[127].data[3], 127);
 	dns_answer_clear(&answer);
+	/* Of texts every one may be the one that counts. */
+	begin(&packet, 0, "a.example", DNS_TYPE_TXT);
+	for (int i = 0; i < DNS_ANSWER_RECORDS_MAX; i++)
+		put_record(&packet, NULL, DNS_TYPE_TXT, 300, "\1x", 2);
+	answer = parse(&packet, "a.example", DNS_TYPE_TXT);
+	ck_assert_uint_eq(answer.count, DNS_ANSWER_RECORDS_MAX);
+	dns_answer_clear(&answer);
+	put_record(&packet, NULL, DNS_TYPE_TXT, 300, "\1x", 2);
+	expect_status("a.example", DNS_TYPE_TXT, DNS_STATUS_TOO_LARGE);
 }
 END_TEST
 
