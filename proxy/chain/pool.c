@@ -15,6 +15,7 @@
 #define DEADLINE_MS 5000
 #define DEADLINE_PER_MIB_MS 1000
 #define SLOW_US 20000 /* a worker without progress for so long gets nothing more behind what it has */
+#define RESCUE_PART 5 /* of the deadline: after so long what waits behind a job is given to another worker */
 #define WATCH_TICKS 20 /* looks at each worker within one deadline */
 #define SILENCES_MAX 4 /* longest deadlines that a job may lie unannounced in a worker, whatever the worker announces instead */
 #define ALONE_DEADLINES 2 /* deadlines without any worker: then none will come soon */
@@ -25,7 +26,8 @@ enum job_place { JOB_QUEUED, JOB_IN_WORKER, JOB_ENDED };
 
 struct pool_job {
 	struct worker_pool *pool;
-	uint64_t id;
+	uint64_t id; /* the owner's; 0 = none */
+	uint64_t sent_id; /* the worker's: another one each time it is sent */
 	struct worker_job *what; /* borrowed; NULL once cancelled */
 	struct message_store *message; /* borrowed, or NULL */
 	uint64_t bytes; /* of the message */
@@ -59,6 +61,7 @@ struct worker_pool {
 	struct worker_pool_options options;
 	struct shared_page *page; /* ours */
 	struct id_map *jobs;
+	uint64_t sent_count;
 	uint64_t id_base; /* so that no job of a proxy that sat on our page before is taken for ours */
 	struct pool_jobs queue, ended;
 	size_t queued;
@@ -94,7 +97,8 @@ job_end_is_blamed(enum job_end end)
 static void
 job_free(struct pool_job *job)
 {
-	id_map_remove(job->pool->jobs, job->id - job->pool->id_base);
+	if (job->id != 0)
+		id_map_remove(job->pool->jobs, job->id - job->pool->id_base);
 	memory_free(&job);
 }
 
@@ -159,7 +163,7 @@ job_take_from_worker(struct worker *worker, struct pool_job *job)
 static bool
 is_announced(const struct worker *worker, const struct pool_job *job)
 {
-	return atomic_load_explicit(&worker->page->running_job, memory_order_acquire) == job->id &&
+	return atomic_load_explicit(&worker->page->running_job, memory_order_acquire) == job->sent_id &&
 	    atomic_load_explicit(&worker->page->running_proxy_slot, memory_order_relaxed) == worker->pool->options.slot;
 }
 
@@ -230,7 +234,7 @@ result_read(struct worker *worker, struct frame_reader *payload, struct run_resu
 
 	/* Another worker's job is none of its business. */
 	TAILQ_FOREACH (*job, &worker->jobs, link)
-		if ((*job)->id == id)
+		if ((*job)->sent_id == id)
 			break;
 	if (*job == NULL || !worker_result_decode(payload, &id, result))
 		return false;
@@ -366,6 +370,8 @@ job_send(struct worker *worker, struct pool_job *job)
 	int descriptor = job->message != NULL ? message_store_descriptor(job->message) : -1;
 	bool good = job->message == NULL || descriptor >= 0;
 
+	job->sent_id = worker->pool->id_base + ++worker->pool->sent_count;
+	job->what->id = job->sent_id;
 	if (good && !worker_job_encode(job->what, &payload)) {
 		good = false;
 		if (descriptor >= 0)
@@ -458,7 +464,7 @@ look(struct worker *worker, int64_t now_us)
 		worker->seen_us = now_us;
 	}
 	TAILQ_FOREACH (job, &worker->jobs, link)
-		if (job->id == running && slot == worker->pool->options.slot) {
+		if (job->sent_id == running && slot == worker->pool->options.slot) {
 			if (job->announced_us == 0)
 				job->announced_us = now_us;
 			return job;
@@ -482,6 +488,28 @@ is_overdue(struct worker *worker, int64_t now_us)
 	return now_us - oldest->sent_us > SILENCES_MAX * deadline_us(pool, largest);
 }
 
+/* What waits behind something that takes long, or was given to somebody who does not move, goes to another worker when there is one that
+ * can take it. What is left in its place nobody wants any more. */
+static void
+rescue(struct worker *worker, const struct pool_job *running)
+{
+	struct pool_job *job, *next;
+
+	for (job = TAILQ_FIRST(&worker->jobs); job != NULL; job = next) {
+		next = TAILQ_NEXT(job, link);
+		if (job == running || job->what == NULL || find_worker(worker->pool, job) == NULL)
+			continue;
+		struct pool_job *left = memory_new(sizeof *left);
+		*left = (struct pool_job){.pool = job->pool, .sent_id = job->sent_id, .bytes = job->bytes, .place = JOB_IN_WORKER, .sent_us = job->sent_us};
+		TAILQ_INSERT_BEFORE(job, left, link);
+		worker->count++;
+		job_take_from_worker(worker, job);
+		job->sends--; /* nobody has died */
+		job_again(worker->pool, job);
+		dispatch(worker->pool);
+	}
+}
+
 static void
 on_watch(evutil_socket_t descriptor, short what, void *context)
 {
@@ -502,6 +530,8 @@ on_watch(evutil_socket_t descriptor, short what, void *context)
 		any = true;
 		if (is_overdue(worker, now_us))
 			worker_kill(worker, JOB_TIMED_OUT, NULL);
+		else if (now_us - worker->seen_us > pool->options.deadline_ms * 1000 / RESCUE_PART)
+			rescue(worker, look(worker, now_us));
 	}
 	if (any)
 		watch_begin(pool);
@@ -518,7 +548,6 @@ worker_pool_submit(struct worker_pool *pool, struct worker_job *what, struct mes
 	job->pool = pool;
 	job->id = pool->id_base + id_map_add(pool->jobs, job);
 	job->what = what;
-	job->what->id = job->id;
 	job->message = message;
 	job->bytes = message != NULL ? message_store_length(message) : 0;
 	job->callback = callback;

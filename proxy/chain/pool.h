@@ -66,7 +66,7 @@ void worker_pool_free(struct worker_pool **pool);
 /* A worker has come (CONTROL_PEER); takes the descriptor. */
 void worker_pool_connect(struct worker_pool *pool, unsigned slot, uint32_t generation, int descriptor);
 
-/* `job` (its id is set here) and `message` (or NULL) are borrowed until the callback or the cancelling. Returns the id, never 0. */
+/* `job` (its id is set each time it is sent) and `message` (or NULL) are borrowed until the callback or the cancelling. Returns the id, never 0. */
 uint64_t worker_pool_submit(struct worker_pool *pool, struct worker_job *job, struct message_store *message, worker_pool_callback *callback,
     void *context);
 /* A job that runs already runs on, but nobody hears of it. */

@@ -330,6 +330,27 @@ START_TEST(who_comes_behind_a_liar_is_run_again)
 }
 END_TEST
 
+/* Given to the worker just before it turned out to hang; it does not have to wait for that one's end. */
+START_TEST(who_waits_behind_a_hanging_job_is_rescued)
+{
+	struct world world;
+
+	world_open(&world, 2);
+	struct task *hang = submit(&world, "hang", world.small);
+	for (int i = 0; i < 3; i++)
+		submit(&world, "ok", world.small);
+	run_for(&world, DEADLINE_MS * 2 / 3);
+	ck_assert(!hang->over);
+	for (int i = 1; i < 4; i++)
+		ck_assert(world.tasks[i].over && world.tasks[i].end == JOB_ANSWERED);
+	ck_assert_uint_eq(world.killed_count, 0);
+	run_until(&world, 4);
+	ck_assert_int_eq(hang->end, JOB_TIMED_OUT);
+	ck_assert_uint_eq(world.killed_count, 1);
+	world_close(&world);
+}
+END_TEST
+
 START_TEST(large_jobs_leave_a_worker)
 {
 	struct world world;
@@ -459,6 +480,6 @@ START_TEST(nobody_there)
 END_TEST
 
 SUITE_MAIN("pool", answers, waits_for_the_first_worker, only_the_announced_job_is_blamed, a_worker_that_leaves_is_not_blamed_on_anybody,
-    a_hanging_job_is_killed, a_mute_worker_is_replaced, liars_are_killed, unknown_jobs, who_comes_behind_a_liar_is_run_again,
+    a_hanging_job_is_killed, a_mute_worker_is_replaced, liars_are_killed, unknown_jobs, who_comes_behind_a_liar_is_run_again, who_waits_behind_a_hanging_job_is_rescued,
     large_jobs_leave_a_worker, cancelled_jobs,
     what_does_not_fit, other_generations_and_used_slots, fullness, nobody_there)
