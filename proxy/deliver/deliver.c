@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/sandbox.h"
-#include "conf/config.h"
+#include "conf/child_config.h"
 #include "deliver/ledger.h"
 #include "deliver/maildir.h"
 #include "deliver/poison.h"
@@ -94,48 +94,16 @@ on_peer(void *context, enum role role, unsigned slot, uint32_t generation, int d
 		close(descriptor);
 }
 
-static void
-apply_log_settings(const struct config *config)
-{
-	int level = config->log_level == NULL ? -1 : log_level_from_text(config->log_level);
-
-	log_set_level(level < 0 ? LOG_LEVEL_INFO : (enum log_level)level);
-	log_set_json(config->log_format == LOG_FORMAT_JSON);
-}
-
 /* A reload that kept us: the Maildirs are the same in number and place. */
 static void
 on_configuration(void *context, uint32_t generation, const char *text)
 {
 	struct deliver *deliver = context;
-	struct config_errors errors = {0};
-	struct config *config = config_load_text(deliver->config->file_name, span_of(text), &errors);
 
-	if (config == NULL) {
-		log_error("configuration of generation %u cannot be read here; the old one stays", generation);
-	} else {
-		if (strcmp(config->data_directory, deliver->config->data_directory) != 0)
-			log_warning("data_directory has changed: ledger and Maildirs stay in the old one until postern is started anew");
-		config_free(&deliver->config);
-		deliver->config = config;
-		apply_log_settings(config);
-	}
-	buffer_free(&errors.text);
+	child_config_replace(&deliver->config, generation, text);
 }
 
 /* ---- life ---- */
-
-static struct config *
-load_config(const struct child_setup *setup)
-{
-	struct config_errors errors = {0};
-	struct config *config = config_load_text(setup->config_name, span_of(setup->config_text), &errors);
-
-	if (config == NULL)
-		fatal("configuration: %s", buffer_text(&errors.text));
-	buffer_free(&errors.text);
-	return config;
-}
 
 /* The absolute path of a directory that the configuration names, made when it is missing. Caller frees. */
 static char *
@@ -315,8 +283,7 @@ deliver_process(void)
 	signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error to answer, not an end */
 	umask(077);
 	child_receive_setup(&setup);
-	deliver.config = load_config(&setup);
-	apply_log_settings(deliver.config);
+	deliver.config = child_config_load(setup.config_name, setup.config_text);
 	warm_up();
 	const char *sandbox = open_all(&deliver, &setup);
 	start(&deliver, &setup);
